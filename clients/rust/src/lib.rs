@@ -1,0 +1,1 @@
+//! The Rust SDK: ships any prometheus::Registry to Metrifold without ever blocking the application.

@@ -1,0 +1,29 @@
+//! The vocabulary that workers, wire, stores and scrape share. Pure: no clock, no randomness, no I/O.
+//!
+//! A *source* (usually one worker process) owns an append-only [`DescriptorList`]; each [`Descriptor`] names one
+//! *slot*, and [`Values`] holds one `f64` per slot. Everything else in Metrifold moves, stores, merges or prints
+//! these three.
+//!
+//! ```
+//! use metrifold_model::{Descriptor, DescriptorList, Kind, Labels, Values};
+//!
+//! let mut descriptors = DescriptorList::default();
+//! descriptors.push(Descriptor::new(Kind::Counter, "req", "req_total", Labels::default(), "Requests"));
+//! let values = Values::from_slots(vec![3.0]);
+//! assert_eq!(descriptors.len(), values.slots.len());
+//! ```
+
+mod descriptor;
+mod double_double;
+mod identity;
+mod kind;
+mod labels;
+pub mod limits;
+mod values;
+
+pub use descriptor::{Descriptor, DescriptorHash, DescriptorList, SeriesKey};
+pub use double_double::DoubleDouble;
+pub use identity::{Epoch, Incarnation, Namespace, NamespaceError, Seq, Worker};
+pub use kind::{GaugeMode, Kind, MergeMode};
+pub use labels::Labels;
+pub use values::Values;

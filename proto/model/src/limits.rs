@@ -1,0 +1,20 @@
+//! Every bound on what comes from outside, with its reason. A refusal names the constant's lower-case name.
+
+/// Longest namespace, so that keys stay short.
+pub const NAMESPACE_BYTES_MAX: usize = 128;
+/// Longest family, sample or label name. Prometheus itself has no bound; longer names are always a mistake.
+pub const NAME_BYTES_MAX: usize = 1_024;
+/// Longest label value; keeps one bad path label from filling the store.
+pub const LABEL_VALUE_BYTES_MAX: usize = 8_192;
+/// Longest help text.
+pub const HELP_BYTES_MAX: usize = 8_192;
+/// Most labels of one series; Prometheus servers commonly refuse more than 30 to 60.
+pub const LABELS_MAX: usize = 64;
+/// Most slots of one source: 1.6 MB of values, some 12,000 histograms of 16 buckets.
+pub const SLOTS_PER_SOURCE_MAX: usize = 200_000;
+/// Largest push message, on any transport: the descriptors of [`SLOTS_PER_SOURCE_MAX`] ordinary slots.
+pub const PUSH_BYTES_MAX: usize = 64 << 20;
+/// Most sources (live and in tombstones) of one namespace; one fork bomb must not take the store with it.
+pub const SOURCES_PER_NAMESPACE_MAX: usize = 100_000;
+/// Longest instance name or process identifier.
+pub const IDENTITY_BYTES_MAX: usize = 256;

@@ -1,0 +1,1 @@
+//! Push and fold as pure state machines: the pusher, the store, restoring.

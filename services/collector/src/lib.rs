@@ -1,0 +1,1 @@
+//! The door of a server: gRPC ingest, segment directories, liveness and folding.

@@ -1,0 +1,1 @@
+//! The merged view over HTTP: /metrics, health and own metrics.

@@ -1,0 +1,1 @@
+//! A merged view to bytes: Prometheus text format 0.0.4; pure.

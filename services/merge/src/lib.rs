@@ -1,0 +1,1 @@
+//! Many workers to one view: counters, histograms, summaries, gauge modes, conflicts; pure.

@@ -1,0 +1,1 @@
+//! The metrifold binary: command line, configuration, start and drain.

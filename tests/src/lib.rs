@@ -1,0 +1,1 @@
+//! Harness and suites for the whole path: real Redis, gunicorn, Prometheus.
