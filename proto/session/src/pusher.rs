@@ -1,0 +1,280 @@
+//! The pusher's side: what a source sends next.
+
+use std::{sync::Arc, time::Duration};
+
+use metrifold_model::{DescriptorList, Epoch, Incarnation, Seq, Values, Worker};
+
+use crate::{Answer, DescriptorPart, Instant, Payload, Push, Refusal};
+
+/// How a pusher paces itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct PusherSettings {
+    /// Time between pushes. Default 1 s.
+    pub interval: Duration,
+    /// First wait before an unanswered push is sent again; doubles up to `retry_max`. Default 100 ms.
+    pub retry_min: Duration,
+    /// Longest wait between attempts: half of `store.settle`, so that a restored store hears of every source before
+    /// it settles. Default 1.5 s.
+    pub retry_max: Duration,
+    /// Without an answer for half of this, the incarnation is given up. Default 24 h.
+    pub tombstone_lifetime: Duration,
+}
+
+impl Default for PusherSettings {
+    fn default() -> Self {
+        PusherSettings {
+            interval: Duration::from_secs(1),
+            retry_min: Duration::from_millis(100),
+            retry_max: Duration::from_millis(1500),
+            tombstone_lifetime: Duration::from_secs(24 * 3600),
+        }
+    }
+}
+
+/// What a pusher wants of its driver.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Read the source's values and call [`Pusher::offer`].
+    Gather,
+    /// Send this push again, unchanged.
+    Resend(Push),
+    /// Nothing before this instant (an answer may come earlier).
+    Wait(Instant),
+    /// The final push is acknowledged: the source may be forgotten.
+    Done,
+}
+
+/// The part of a pusher that must outlive its process, for whoever goes on with the source.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct PusherState {
+    /// The incarnation in use towards this target; differs from the segment's after an `expired`.
+    pub incarnation: Incarnation,
+    /// The last number that was, or may have been, sent.
+    pub sent: Seq,
+    /// The last number that was acknowledged.
+    pub acked: Seq,
+    /// The epoch of the last `ok`.
+    pub epoch: Option<Epoch>,
+    /// The values of the last push that carried some.
+    pub values: Option<Values>,
+    /// What the archive holds of former incarnations of this source.
+    pub base: Option<Values>,
+}
+
+/// Decides what one source sends to one target. One push is in flight at most.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Pusher {
+    state: PusherState,
+    worker: Arc<Worker>,
+    settings: PusherSettings,
+    /// Descriptors that the target has for sure.
+    descriptors_acked: usize,
+    /// The push that is not answered yet.
+    in_flight: Option<Push>,
+    /// The target has a record or tombstone of this incarnation, so values may be sent.
+    is_greeted: bool,
+    /// The next push must carry values even if they did not change.
+    needs_values: bool,
+    is_done: bool,
+    /// The target has forgotten this incarnation.
+    is_expired: bool,
+    last_answer: Instant,
+    next_at: Instant,
+    attempts: u32,
+}
+
+impl Pusher {
+    /// A pusher for a source that this target has never heard of.
+    pub fn new(incarnation: Incarnation, worker: Worker, settings: PusherSettings, now: Instant) -> Self {
+        let state =
+            PusherState { incarnation, sent: Seq(0), acked: Seq(0), epoch: None, values: None, base: None };
+        Pusher::resume(state, worker, settings, now)
+    }
+
+    /// A pusher that goes on where another holder of the source stopped. A push that was in flight then is left alone:
+    /// this one sends above it.
+    pub fn resume(state: PusherState, worker: Worker, settings: PusherSettings, now: Instant) -> Self {
+        Pusher {
+            is_greeted: state.acked > Seq(0),
+            state,
+            worker: Arc::new(worker),
+            settings,
+            descriptors_acked: 0,
+            in_flight: None,
+            needs_values: true,
+            is_done: false,
+            is_expired: false,
+            last_answer: now,
+            next_at: now,
+            attempts: 0,
+        }
+    }
+
+    /// What to do at `now`. `fresh` is an unused random incarnation, taken if this one has to be given up.
+    pub fn poll(&mut self, now: Instant, fresh: Incarnation) -> Step {
+        if self.is_done {
+            return Step::Done;
+        }
+        if self.is_expired || now.since(self.last_answer) > self.settings.tombstone_lifetime / 2 {
+            self.start_again(now, fresh);
+        }
+        if now < self.next_at {
+            return Step::Wait(self.next_at);
+        }
+        match &self.in_flight {
+            Some(push) => {
+                let push = push.clone();
+                self.schedule_retry(now);
+                Step::Resend(push)
+            }
+            None => Step::Gather,
+        }
+    }
+
+    /// The source's descriptors and values at `now`; `ended` once it can never change again. Returns the push to send,
+    /// after [`Pusher::state`] has been made durable where the source outlives this process.
+    ///
+    /// Values of subtractable kinds that are not finite are replaced by those of the last push.
+    pub fn offer(&mut self, now: Instant, descriptors: &DescriptorList, values: Values, ended: bool) -> Push {
+        let values = self.without_nonsense(descriptors, values);
+        let payload = if !self.is_greeted {
+            Payload::Hello
+        } else if !self.needs_values && self.state.values.as_ref() == Some(&values) {
+            Payload::Unchanged
+        } else {
+            Payload::Values(values.clone())
+        };
+        if matches!(payload, Payload::Values(_)) {
+            self.state.values = Some(values);
+        }
+        self.state.sent = self.state.sent.next();
+        let push = Push {
+            incarnation: self.state.incarnation,
+            seq: self.state.sent,
+            acked: self.state.acked,
+            epoch: self.state.epoch,
+            worker: self.worker.clone(),
+            descriptors: DescriptorPart::after(descriptors, self.descriptors_acked),
+            // A hello says nothing of the values, so it cannot be the last word.
+            ended: ended && payload != Payload::Hello,
+            payload,
+            base: self.state.base.clone(),
+        };
+        self.in_flight = Some(push.clone());
+        self.attempts = 0;
+        self.schedule_retry(now);
+        push
+    }
+
+    /// Takes the answer to push `seq`. Answers to other pushes than the one in flight are ignored.
+    pub fn answered(&mut self, now: Instant, seq: Seq, answer: Answer) {
+        let Some(push) = self.in_flight.take_if(|push| push.seq == seq) else { return };
+        self.attempts = 0;
+        match answer {
+            Answer::Ok { epoch } => self.acknowledged(now, epoch, push),
+            Answer::Sealed => {
+                // Not an outage: the store is there, but the push has to be repeated until it opens.
+                self.in_flight = Some(push);
+                self.next_at = now + self.settings.retry_min;
+                return;
+            }
+            Answer::Behind { known } => {
+                self.state.sent = self.state.sent.max(known);
+                self.is_greeted = true;
+                self.needs_values = true;
+                self.next_at = now;
+            }
+            Answer::Expired => {
+                // `poll` starts the new incarnation, with the fresh id it is given.
+                self.is_expired = true;
+                self.next_at = now;
+            }
+            Answer::NeedDescriptors => {
+                self.descriptors_acked = 0;
+                self.needs_values = true;
+                self.next_at = now;
+            }
+            Answer::NeedValues => {
+                self.needs_values = true;
+                self.next_at = now;
+            }
+            Answer::Refused(refusal) => self.refused(now, refusal),
+        }
+        self.last_answer = now;
+    }
+
+    /// The connection is back: send at once.
+    pub fn reconnected(&mut self, now: Instant) {
+        self.attempts = 0;
+        self.next_at = self.next_at.min(now);
+    }
+
+    /// The source is about to end, or its values are wanted now: push without waiting for the interval.
+    pub fn hurry(&mut self, now: Instant) {
+        self.next_at = self.next_at.min(now);
+    }
+
+    /// What must be durable before a push is sent.
+    pub fn state(&self) -> &PusherState {
+        &self.state
+    }
+
+    /// Whether nothing is in flight and the last offered values are acknowledged.
+    pub fn is_acknowledged(&self) -> bool {
+        self.in_flight.is_none() && self.is_greeted && !self.needs_values
+    }
+
+    fn acknowledged(&mut self, now: Instant, epoch: Epoch, push: Push) {
+        self.state.acked = push.seq;
+        self.state.epoch = Some(epoch);
+        self.descriptors_acked = push.descriptors.count();
+        self.is_done = push.ended;
+        if self.is_greeted {
+            self.needs_values = false;
+            self.next_at = now + self.settings.interval;
+        } else {
+            self.is_greeted = true;
+            self.next_at = now;
+        }
+    }
+
+    /// A refused push is never sent again, but later ones may be accepted (limits may have been raised).
+    fn refused(&mut self, now: Instant, _refusal: Refusal) {
+        self.needs_values = true;
+        self.next_at = now + self.settings.interval;
+    }
+
+    fn start_again(&mut self, now: Instant, fresh: Incarnation) {
+        let former = &mut self.state;
+        let base = former.values.take().or_else(|| former.base.take());
+        self.state =
+            PusherState { incarnation: fresh, sent: Seq(0), acked: Seq(0), epoch: None, values: None, base };
+        self.descriptors_acked = 0;
+        self.in_flight = None;
+        self.is_greeted = false;
+        self.needs_values = true;
+        self.is_expired = false;
+        self.last_answer = now;
+        self.next_at = now;
+        self.attempts = 0;
+    }
+
+    fn schedule_retry(&mut self, now: Instant) {
+        let doubled = self.settings.retry_min.saturating_mul(1 << self.attempts.min(16));
+        let wait = doubled.min(self.settings.retry_max);
+        self.attempts = self.attempts.saturating_add(1);
+        // Jitter without a random source: incarnations are random, so pushers of one outage spread over a quarter.
+        let spread = u32::try_from(self.state.incarnation.0 >> 40 & 0xff).unwrap_or(0);
+        self.next_at = now + (wait - wait * spread / 1024);
+    }
+
+    fn without_nonsense(&self, descriptors: &DescriptorList, mut values: Values) -> Values {
+        for (index, descriptor) in descriptors.iter().enumerate() {
+            let Some(value) = values.slots.get_mut(index) else { break };
+            if descriptor.kind.is_subtractable() && !value.is_finite() {
+                *value = self.state.values.as_ref().map_or(0.0, |former| former.slot(index));
+            }
+        }
+        values
+    }
+}

@@ -1,0 +1,117 @@
+//! Which sources are dead, what a fold and a trim do about them.
+
+use std::{sync::Arc, time::Duration};
+
+use metrifold_model::{DescriptorList, Incarnation, MergeMode, Seq, Values};
+
+use crate::{Archive, Instant, Record, ShardSnapshot, Tombstone};
+
+/// When sources count as dead and when tombstones go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReapPolicy {
+    /// Time after the last push at which a source counts as dead; `None`: only explicit ends count. Default 300 s.
+    pub ttl: Option<Duration>,
+    /// How long a tombstone is kept, on the archive's age clock. Default 24 h.
+    pub tombstone_lifetime: Duration,
+    /// How long after a restore nothing is folded or trimmed. Default 3 s.
+    pub settle: Duration,
+    /// Most sources folded or trimmed in one commit, to bound the size of one atomic step.
+    pub batch_max: usize,
+}
+
+impl Default for ReapPolicy {
+    fn default() -> Self {
+        ReapPolicy {
+            ttl: Some(Duration::from_secs(300)),
+            tombstone_lifetime: Duration::from_secs(24 * 3600),
+            settle: Duration::from_secs(3),
+            batch_max: 256,
+        }
+    }
+}
+
+/// One atomic change of a shard: folds and trims. It may be carried out only if the archive's version and the seq of
+/// every record in `folded` still are what the reaper read, else nothing of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Commit {
+    /// The archive's version that was read.
+    pub expected_version: u64,
+    /// The archive afterwards.
+    pub archive: Archive,
+    /// Records to replace by tombstones, each only at this seq.
+    pub folded: Vec<(Incarnation, Seq, Arc<Tombstone>)>,
+    /// Tombstones to drop.
+    pub trimmed: Vec<Incarnation>,
+}
+
+/// Whether a record's source is dead: it said so, or was not heard of for the time to live.
+pub fn is_dead(record: &Record, now: Instant, ttl: Option<Duration>) -> bool {
+    record.ended || ttl.is_some_and(|ttl| now.since(record.seen) > ttl)
+}
+
+/// What is due in a shard; `None` if nothing is, or nothing may be changed now.
+pub fn reap(snapshot: &ShardSnapshot, policy: &ReapPolicy) -> Option<Commit> {
+    if !snapshot.head.is_settled(snapshot.now, policy.settle) {
+        return None;
+    }
+    let dead = snapshot.records.iter().filter(|(_, record)| is_dead(record, snapshot.now, policy.ttl));
+    let old = snapshot
+        .tombstones
+        .iter()
+        .filter(|(_, tomb)| snapshot.head.age.since(tomb.folded) > policy.tombstone_lifetime);
+    let mut archive = Archive::clone(&snapshot.archive);
+    let mut trimmed = Vec::new();
+    for (incarnation, tombstone) in old.take(policy.batch_max) {
+        // A living record carries its own gauges and its own base; the tombstone adds nothing to it.
+        if !snapshot.records.contains_key(incarnation) {
+            archive.take_gauges(tombstone);
+        }
+        trimmed.push(*incarnation);
+    }
+    let mut folded = Vec::new();
+    for (incarnation, record) in dead.take(policy.batch_max) {
+        archive.fold(record);
+        folded.push((*incarnation, record.seq, Arc::new(entomb(record, snapshot.head.age))));
+    }
+    // A source that is folded now gets a new tombstone; its old one must not be dropped after that.
+    trimmed.retain(|incarnation| !folded.iter().any(|(other, ..)| other == incarnation));
+    let is_due = !(folded.is_empty() && trimmed.is_empty());
+    is_due.then_some(Commit { expected_version: snapshot.head.version, archive, folded, trimmed })
+}
+
+fn entomb(record: &Record, age: Instant) -> Tombstone {
+    let (descriptors, values) = match record.ended {
+        true => remaining_gauges(record),
+        // A source that only said hello has counted nothing: what the archive contains of it is its base.
+        false if record.values.slots.is_empty() => (record.descriptors.clone(), record.base.clone()),
+        false => (record.descriptors.clone(), record.values.clone()),
+    };
+    Tombstone {
+        seq: record.seq,
+        folded: age,
+        worker: record.worker.clone(),
+        descriptors,
+        values,
+        ended: record.ended,
+    }
+}
+
+/// An ended source never comes back, so only the gauges that outlive it are kept.
+fn remaining_gauges(record: &Record) -> (DescriptorList, Values) {
+    let mut descriptors = DescriptorList::default();
+    let mut values = Values::default();
+    let mut timestamps = record.values.timestamps.iter().copied();
+    for (index, descriptor) in record.descriptors.entries().iter().enumerate() {
+        let timestamp = if descriptor.kind.is_timestamped() { timestamps.next() } else { None };
+        let is_kept = descriptor.kind.merge_mode() != MergeMode::Sum
+            && !descriptor.kind.is_live()
+            && !descriptor.per_worker
+            && index < record.values.slots.len();
+        if is_kept {
+            descriptors.push(descriptor.clone());
+            values.slots.push(record.values.slot(index));
+            values.timestamps.extend(timestamp);
+        }
+    }
+    (descriptors, values)
+}
