@@ -1,1 +1,5 @@
-//! The store trait, its embedded and Redis implementations, and the suite that both pass.
+//! Where the values of all workers meet: the [`Store`] trait with its promises, and its implementations.
+
+mod store;
+
+pub use store::{CommitOutcome, ShardIndex, Store, StoreError};
