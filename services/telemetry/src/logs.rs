@@ -1,0 +1,142 @@
+//! Log set-up.
+
+use std::{path::PathBuf, str::FromStr, sync::Mutex};
+
+use tracing_subscriber::{EnvFilter, fmt::MakeWriter};
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// One line of text per event, for people.
+    #[default]
+    Text,
+    /// One JSON object per line, for machines.
+    Json,
+}
+
+impl FromStr for LogFormat {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "text" => Ok(LogFormat::Text),
+            "json" => Ok(LogFormat::Json),
+            other => Err(format!("{other:?} is no log format; use `text` or `json`")),
+        }
+    }
+}
+
+impl std::fmt::Display for LogFormat {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            LogFormat::Text => "text",
+            LogFormat::Json => "json",
+        })
+    }
+}
+
+/// What is logged, how and where to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogSettings {
+    /// `error`, `warn`, `info` (default), `debug`, `trace`, or a list of `target=level` as in `RUST_LOG`.
+    pub level: String,
+    /// Text (default) or JSON.
+    pub format: LogFormat,
+    /// The file that lines are appended to; stderr if none.
+    pub file: Option<PathBuf>,
+}
+
+impl Default for LogSettings {
+    fn default() -> Self {
+        LogSettings { level: "info".into(), format: LogFormat::Text, file: None }
+    }
+}
+
+impl LogSettings {
+    /// Checks `level` without starting anything.
+    ///
+    /// # Errors
+    /// [`LogError::Level`] if it is not a filter.
+    pub fn check(&self) -> Result<EnvFilter, LogError> {
+        EnvFilter::try_new(&self.level)
+            .map_err(|cause| LogError::Level { given: self.level.clone(), cause: cause.to_string() })
+    }
+}
+
+/// Why logging cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    /// The level is no filter.
+    #[error("log level {given:?} is not understood ({cause}); use error, warn, info, debug or trace")]
+    Level {
+        /// What was given.
+        given: String,
+        /// What was wrong with it.
+        cause: String,
+    },
+    /// The log file cannot be opened.
+    #[error("log file {} cannot be opened for appending: {cause}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        cause: std::io::Error,
+    },
+    /// Something else in this process has set up logging.
+    #[error("logging was set up twice in one process")]
+    Twice,
+}
+
+/// Starts logging for the whole process.
+///
+/// # Errors
+/// If the level is not understood, the file cannot be opened, or logging runs already.
+pub fn start_logs(settings: &LogSettings) -> Result<(), LogError> {
+    let filter = settings.check()?;
+    match &settings.file {
+        None => start(filter, settings.format, std::io::stderr),
+        Some(path) => {
+            let file = std::fs::OpenOptions::new().create(true).append(true).open(path);
+            let file = file.map_err(|cause| LogError::File { path: path.clone(), cause })?;
+            start(filter, settings.format, Mutex::new(file))
+        }
+    }
+}
+
+fn start<W>(filter: EnvFilter, format: LogFormat, writer: W) -> Result<(), LogError>
+where
+    W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
+{
+    // A reader of the log that has gone must not end the server: the subscriber's own complaint about a failed write
+    // would panic on a closed stderr.
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(writer)
+        .with_ansi(false)
+        .log_internal_errors(false);
+    match format {
+        LogFormat::Text => builder.try_init(),
+        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+    }
+    .map_err(|_| LogError::Twice)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_level_that_is_no_filter_is_named_in_the_error() {
+        let settings = LogSettings { level: "metrifold=loud".into(), ..LogSettings::default() };
+        let error = settings.check().expect_err("not a level");
+        assert!(error.to_string().contains("metrifold=loud"), "{error}");
+    }
+
+    #[test]
+    fn formats_read_back_as_they_print() {
+        for format in [LogFormat::Text, LogFormat::Json] {
+            assert_eq!(format.to_string().parse(), Ok(format));
+        }
+        assert!("xml".parse::<LogFormat>().is_err());
+    }
+}

@@ -1,0 +1,105 @@
+//! The own metrics as typed handles.
+
+use prometheus::{
+    Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry, core::Collector,
+};
+
+use crate::names::{self, MetricName};
+
+/// Handles of all own metrics; clones share their values.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    /// [`names::PUSHES`], label `answer`.
+    pub pushes: IntCounterVec,
+    /// [`names::PUSHES_REFUSED`], label `reason`.
+    pub pushes_refused: IntCounterVec,
+    /// [`names::FOLDED`].
+    pub folded: IntCounter,
+    /// [`names::TRIMMED`].
+    pub trimmed: IntCounter,
+    /// [`names::COMMIT_CONFLICTS`].
+    pub commit_conflicts: IntCounter,
+    /// [`names::RESTORES`].
+    pub restores: IntCounter,
+    /// [`names::STORE_ERRORS`], label `operation`.
+    pub store_errors: IntCounterVec,
+    /// [`names::SCRAPES`], label `result`.
+    pub scrapes: IntCounterVec,
+    /// [`names::SCRAPE_DURATION`], in seconds.
+    pub scrape_duration: Histogram,
+    /// [`names::SOURCES`], labels `namespace` and `state`.
+    pub sources: IntGaugeVec,
+    /// [`names::SAMPLES`], label `namespace`.
+    pub samples: IntGaugeVec,
+    /// [`names::CONFLICTS`], label `namespace`.
+    pub conflicts: IntGaugeVec,
+    /// [`names::VIEW_RESETS`], label `namespace`.
+    pub view_resets: IntCounterVec,
+}
+
+impl Metrics {
+    /// Makes all of them and registers them.
+    ///
+    /// # Errors
+    /// If the registry holds one of the names already.
+    pub fn register(registry: &Registry) -> Result<Metrics, prometheus::Error> {
+        let counter = |name: MetricName| add(registry, IntCounter::with_opts(options(name))?);
+        let counters = |name: MetricName| add(registry, IntCounterVec::new(options(name), name.labels)?);
+        let gauges = |name: MetricName| add(registry, IntGaugeVec::new(options(name), name.labels)?);
+        let duration = HistogramOpts::from(options(names::SCRAPE_DURATION));
+        Ok(Metrics {
+            pushes: counters(names::PUSHES)?,
+            pushes_refused: counters(names::PUSHES_REFUSED)?,
+            folded: counter(names::FOLDED)?,
+            trimmed: counter(names::TRIMMED)?,
+            commit_conflicts: counter(names::COMMIT_CONFLICTS)?,
+            restores: counter(names::RESTORES)?,
+            store_errors: counters(names::STORE_ERRORS)?,
+            scrapes: counters(names::SCRAPES)?,
+            scrape_duration: add(registry, Histogram::with_opts(duration)?)?,
+            sources: gauges(names::SOURCES)?,
+            samples: gauges(names::SAMPLES)?,
+            conflicts: gauges(names::CONFLICTS)?,
+            view_resets: counters(names::VIEW_RESETS)?,
+        })
+    }
+}
+
+fn options(name: MetricName) -> Opts {
+    Opts::new(name.name, name.help)
+}
+
+fn add<C: Collector + Clone + 'static>(registry: &Registry, collector: C) -> Result<C, prometheus::Error> {
+    registry.register(Box::new(collector.clone()))?;
+    Ok(collector)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_metric_of_the_list_is_registered_under_its_name() {
+        let registry = Registry::new();
+        let metrics = Metrics::register(&registry).expect("a new registry has no clash");
+        metrics.pushes.with_label_values(&["ok"]).inc();
+        metrics.pushes_refused.with_label_values(&["not_finite"]).inc();
+        metrics.store_errors.with_label_values(&["push"]).inc();
+        metrics.scrapes.with_label_values(&["ok"]).inc();
+        metrics.sources.with_label_values(&["metrifold", "live"]).set(1);
+        metrics.samples.with_label_values(&["metrifold"]).set(1);
+        metrics.conflicts.with_label_values(&["metrifold"]).set(1);
+        metrics.view_resets.with_label_values(&["metrifold"]).inc();
+        let mut listed: Vec<_> = names::ALL.iter().map(|name| name.name.to_owned()).collect();
+        listed.sort();
+        let gathered: Vec<_> = registry.gather().iter().map(|family| family.name().to_owned()).collect();
+        assert_eq!(gathered, listed);
+    }
+
+    #[test]
+    fn a_second_registration_on_one_registry_is_an_error() {
+        let registry = Registry::new();
+        Metrics::register(&registry).expect("a new registry has no clash");
+        assert!(Metrics::register(&registry).is_err());
+    }
+}
