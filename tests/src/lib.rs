@@ -1,1 +1,25 @@
-//! Harness and suites for the whole path: real Redis, gunicorn, Prometheus.
+//! Harness of the whole-path suites: every part is the real one, started on a free port and killed at the end.
+//!
+//! [`Redis`], [`Server`] (any role of the `metrifold` binary), [`Gunicorn`] (real workers, real signals) and
+//! [`Prometheus`] are processes that end with their guard; [`Watch`] samples `/metrics` and refuses any decrease by a
+//! single bit; [`Ledger`] holds the truth that the application wrote outside Metrifold.
+
+mod gunicorn;
+mod ledger;
+mod load;
+mod process;
+mod prometheus;
+mod redis;
+mod scrape;
+mod server;
+mod watch;
+
+pub use gunicorn::{Gunicorn, GunicornSettings};
+pub use ledger::Ledger;
+pub use load::Load;
+pub use process::{Process, eventually, free_port, kill, python, repository, rust_example};
+pub use prometheus::Prometheus;
+pub use redis::Redis;
+pub use scrape::{Scrape, get};
+pub use server::Server;
+pub use watch::Watch;

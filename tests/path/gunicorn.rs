@@ -1,0 +1,114 @@
+//! gunicorn workers that run an ordinary prometheus_client application, killed and recycled under load.
+
+use std::{path::Path, time::Duration};
+
+use anyhow::{Result, ensure};
+use metrifold_tests::{Gunicorn, GunicornSettings, Ledger, Load, Redis, Scrape, Server, Watch, eventually};
+use tempfile::tempdir;
+
+use crate::truth::assert_exact;
+
+/// Kills under load; with `max_requests` on top, about as many workers end by themselves.
+const KILLS: u64 = 5;
+
+fn settings(preload: bool, environment: &[(&str, &str)]) -> GunicornSettings {
+    let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    GunicornSettings { workers: 4, max_requests: 700, preload, environment: environment.collect() }
+}
+
+/// Loads the application while workers are killed and recycled; the watched pages must never go down.
+fn drive(gunicorn: &Gunicorn, watched: &[String]) -> Result<()> {
+    let watch = Watch::start(watched);
+    let load = Load::start(gunicorn.url(), 4);
+    for kill in 1..=KILLS {
+        let target = kill * 600;
+        eventually("requests are answered", Duration::from_secs(60), || {
+            ensure!(load.answered() >= target, "{} of {target} answered", load.answered());
+            Ok(())
+        })?;
+        gunicorn.kill_worker()?;
+    }
+    load.finish();
+    watch.finish(10)?;
+    Ok(())
+}
+
+/// Every gauge mode shows what its name says, of workers that set their gauges to their pid.
+fn assert_gauges(scrape: &Scrape, live: &[u32]) -> Result<()> {
+    for mode in ["all", "liveall"] {
+        let prefix = format!("app_{mode}_level{{");
+        for (series, value) in scrape.starting(&prefix) {
+            ensure!(series.contains(&format!("pid=\"{value}\"")) || value == 0.0, "{series} {value}");
+        }
+    }
+    let live_set: Vec<f64> =
+        scrape.starting("app_liveall_level{").map(|(_, value)| value).filter(|v| *v > 0.0).collect();
+    ensure!(
+        live_set.iter().all(|pid| live.iter().any(|alive| f64::from(*alive) == *pid)),
+        "{live_set:?} {live:?}"
+    );
+    ensure!(scrape.value("app_livesum_level") == live_set.iter().sum::<f64>(), "livesum of {live_set:?}");
+    let highest = live_set.iter().copied().fold(0.0, f64::max);
+    ensure!(scrape.value("app_livemax_level") == highest, "livemax of {live_set:?}");
+    ensure!(scrape.value("app_max_level") >= highest, "max below livemax");
+    ensure!(scrape.value("app_sum_level") >= scrape.value("app_livesum_level"), "sum below livesum");
+    ensure!(scrape.value("app_min_level") <= scrape.value("app_livemin_level"), "min above livemin");
+    for mode in ["mostrecent", "livemostrecent"] {
+        ensure!(scrape.value(&format!("app_{mode}_level")) > 0.0, "{mode} was set");
+    }
+    Ok(())
+}
+
+fn assert_all(page: &str, gunicorn: &Gunicorn, directory: &Path) -> Result<()> {
+    let ledger = Ledger::new(&directory.join("ledger"));
+    assert_exact(page, &ledger, KILLS)?;
+    eventually("the gauges are those of the live workers", Duration::from_secs(20), || {
+        assert_gauges(&Scrape::of(page)?, &gunicorn.workers()?)
+    })
+}
+
+fn embedded(preload: bool) -> Result<()> {
+    let directory = tempdir()?;
+    let gunicorn = Gunicorn::start(directory.path(), &settings(preload, &[]))?;
+    drive(&gunicorn, &[gunicorn.metrics()])?;
+    assert_all(&gunicorn.metrics(), &gunicorn, directory.path())
+}
+
+/// Goal: the local server that the master started shows exact, monotone totals. Method: SIGKILL and `max_requests`
+/// under load, compared with the application's own ledger.
+#[test]
+fn gunicorn_on_the_embedded_store_is_exact_and_monotone() -> Result<()> {
+    embedded(false)
+}
+
+/// The same with the application loaded in the master, where its metrics are made before the fork.
+#[test]
+fn gunicorn_with_preload_is_exact_and_monotone() -> Result<()> {
+    embedded(true)
+}
+
+/// Goal: the same through every role as a process of its own: gunicorn -> agent -> collector -> Redis -> exporter; also
+/// after all workers have ended and are folded.
+#[test]
+fn gunicorn_through_collector_and_redis_is_exact_and_monotone() -> Result<()> {
+    let directory = tempdir()?;
+    let redis = Redis::start()?;
+    let store = ["--redis-url", &redis.url(), "--namespace", "gunicorn"];
+    let collector = Server::start("collector", &[&["collector"], &store[..]].concat(), directory.path())?;
+    let exporter = Server::start("exporter", &[&["exporter"], &store[..]].concat(), directory.path())?;
+    let environment = [("METRIFOLD_TARGET", collector.url())];
+    let mut gunicorn = Gunicorn::start(directory.path(), &settings(false, &environment))?;
+    // The local server and the central exporter both have the whole truth here.
+    drive(&gunicorn, &[exporter.metrics(), gunicorn.metrics()])?;
+    assert_all(&exporter.metrics(), &gunicorn, directory.path())?;
+    let watch = Watch::start(&[exporter.metrics()]);
+    gunicorn.stop()?;
+    eventually("no live worker is left", Duration::from_secs(30), || {
+        let scrape = Scrape::of(&exporter.metrics())?;
+        ensure!(scrape.starting("app_liveall_level{").count() == 0, "live gauges remain");
+        Ok(())
+    })?;
+    assert_exact(&exporter.metrics(), &Ledger::new(&directory.path().join("ledger")), KILLS)?;
+    watch.finish(1)?;
+    Ok(())
+}

@@ -1,0 +1,99 @@
+//! Samples `/metrics` in the background and refuses any decrease.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use anyhow::{Result, ensure};
+
+use crate::Scrape;
+
+/// What a watch has seen.
+#[derive(Default)]
+struct Seen {
+    highest: BTreeMap<String, f64>,
+    samples: usize,
+    refused: usize,
+    decreases: Vec<String>,
+}
+
+/// Scrapes one or several addresses in turn, five times a second, until [`Watch::finish`].
+pub struct Watch {
+    stop: Arc<AtomicBool>,
+    seen: Arc<Mutex<Seen>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Watch {
+    /// Time between two scrapes.
+    const INTERVAL: Duration = Duration::from_millis(200);
+
+    /// Starts to watch.
+    pub fn start(urls: &[String]) -> Watch {
+        let (stop, seen) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(Seen::default())));
+        let thread = thread::spawn({
+            let (stop, seen, urls) = (stop.clone(), seen.clone(), urls.to_vec());
+            move || {
+                for url in urls.iter().cycle() {
+                    if stop.load(Ordering::Relaxed) {
+                        return;
+                    }
+                    seen.lock().expect("no panic under this lock").take(Scrape::of(url));
+                    thread::park_timeout(Watch::INTERVAL);
+                }
+            }
+        });
+        Watch { stop, seen, thread: Some(thread) }
+    }
+
+    /// Ends the watch; an error names every decrease. At least `samples_min` scrapes must have succeeded. Returns how
+    /// many scrapes failed (a scrape may say 503, but not lie).
+    pub fn finish(mut self, samples_min: usize) -> Result<usize> {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            thread.thread().unpark();
+            thread.join().expect("the watching thread does not panic");
+        }
+        let seen = self.seen.lock().expect("no panic under this lock");
+        ensure!(seen.decreases.is_empty(), "went down: {:#?}", seen.decreases);
+        ensure!(
+            seen.samples >= samples_min,
+            "only {} scrapes succeeded, {} failed",
+            seen.samples,
+            seen.refused
+        );
+        Ok(seen.refused)
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Seen {
+    fn take(&mut self, scrape: Result<Scrape>) {
+        let Ok(scrape) = scrape else {
+            self.refused += 1;
+            return;
+        };
+        self.samples += 1;
+        for (series, value) in scrape.monotone() {
+            let highest = self.highest.entry(series.to_owned()).or_insert(value);
+            if value < *highest {
+                self.decreases.push(format!("{series}: {highest} -> {value} (sample {})", self.samples));
+            }
+            *highest = highest.max(value);
+        }
+        // A series that vanishes and comes back lower is caught above; one that vanishes for good is a decrease too.
+        let gone = self.highest.keys().filter(|series| !scrape.samples.contains_key(*series));
+        self.decreases.extend(gone.map(|series| format!("{series} vanished (sample {})", self.samples)));
+    }
+}
