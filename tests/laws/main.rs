@@ -1,0 +1,81 @@
+//! The laws of CONTRIBUTING.md that a dependency list can show.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    process::Command,
+};
+
+use anyhow::{Context, Result, ensure};
+use metrifold_tests::repository;
+use serde_json::Value;
+
+/// Direct dependencies of every workspace crate by name, those for tests and build scripts left out.
+fn dependencies() -> Result<BTreeMap<String, BTreeSet<String>>> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = Command::new(cargo)
+        .args(["metadata", "--format-version", "1", "--no-deps", "--offline"])
+        .current_dir(repository())
+        .output()?;
+    let metadata: Value = serde_json::from_slice(&output.stdout)?;
+    let packages = metadata["packages"].as_array().context("no packages")?;
+    let named = |package: &Value| -> Option<(String, BTreeSet<String>)> {
+        let normal =
+            package["dependencies"].as_array()?.iter().filter(|dependency| dependency["kind"].is_null());
+        let names = normal.filter_map(|dependency| Some(dependency["name"].as_str()?.to_owned())).collect();
+        Some((package["name"].as_str()?.to_owned(), names))
+    };
+    packages.iter().map(|package| named(package).context("a package without a name")).collect()
+}
+
+#[test]
+fn the_pure_crates_depend_on_nothing_impure() -> Result<()> {
+    let all = dependencies()?;
+    let pure = ["metrifold-model", "metrifold-session", "metrifold-merge", "metrifold-exposition"];
+    let allowed: BTreeSet<&str> =
+        pure.into_iter().chain(["thiserror", "xxhash-rust", "itoa", "zmij"]).collect();
+    for name in pure {
+        let found = all.get(name).with_context(|| format!("no crate {name}"))?;
+        let impure: Vec<_> =
+            found.iter().filter(|dependency| !allowed.contains(dependency.as_str())).collect();
+        ensure!(impure.is_empty(), "{name} is pure, but depends on {impure:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn redis_stays_behind_the_store_and_the_clients_target() -> Result<()> {
+    let users: Vec<_> = dependencies()?.into_iter().filter(|(_, found)| found.contains("fred")).collect();
+    let users: Vec<_> = users.iter().map(|(name, _)| name.as_str()).collect();
+    ensure!(
+        users.iter().all(|name| ["metrifold-store", "metrifold-client"].contains(name)),
+        "fred is used by {users:?}"
+    );
+    Ok(())
+}
+
+#[test]
+fn generated_types_never_reach_store_or_merge() -> Result<()> {
+    let all = dependencies()?;
+    for name in ["metrifold-store", "metrifold-merge", "metrifold-session", "metrifold-model"] {
+        let found = all.get(name).with_context(|| format!("no crate {name}"))?;
+        ensure!(!found.contains("metrifold-wire") && !found.contains("prost"), "{name} uses generated types");
+    }
+    Ok(())
+}
+
+#[test]
+fn clients_and_services_meet_only_in_proto() -> Result<()> {
+    let all = dependencies()?;
+    let clients = ["metrifold-client", "metrifold-python"];
+    let services = ["collector", "store", "merge", "exposition", "exporter", "telemetry"];
+    let services: BTreeSet<String> = services.iter().map(|name| format!("metrifold-{name}")).collect();
+    for client in clients {
+        let found = all.get(client).with_context(|| format!("no crate {client}"))?;
+        ensure!(found.is_disjoint(&services), "{client} depends on a service");
+    }
+    for service in services.iter().map(String::as_str).chain(["metrifold"]) {
+        let found = all.get(service).with_context(|| format!("no crate {service}"))?;
+        ensure!(clients.iter().all(|client| !found.contains(*client)), "{service} depends on a client");
+    }
+    Ok(())
+}
