@@ -1,1 +1,3 @@
-//! The metrifold binary: command line, configuration, start and drain.
+//! The `metrifold` binary: command line, configuration, start and drain.
+
+pub mod config;

@@ -1,0 +1,190 @@
+//! The list of all settings: name, how it is read, how it is shown.
+
+use std::{
+    fmt::Display,
+    net::{SocketAddr, ToSocketAddrs},
+    path::PathBuf,
+    str::FromStr,
+    time::Duration,
+};
+
+use metrifold_model::Namespace;
+
+use super::Settings;
+
+/// One setting.
+pub(super) struct Key {
+    /// Dotted name.
+    pub(super) name: &'static str,
+    /// Reads a value into the settings; the error says what to write instead.
+    pub(super) set: fn(&mut Settings, &str) -> Result<(), String>,
+    /// The effective value, without secrets.
+    pub(super) show: fn(&Settings) -> String,
+}
+
+/// Every setting, in the order of `check-config`.
+pub(super) const ALL: &[Key] = &[
+    Key {
+        name: "http.listen",
+        set: |to, text| address(text).map(|value| to.http.listen = value),
+        show: |of| of.http.listen.to_string(),
+    },
+    Key {
+        name: "http.unix_socket",
+        set: |to, text| path(text).map(|value| to.http.unix_socket = Some(value)),
+        show: |of| optional(of.http.unix_socket.as_ref().map(|path| path.display())),
+    },
+    Key {
+        name: "store.data_dir",
+        set: |to, text| path(text).map(|value| to.store.data_dir = Some(value)),
+        show: |of| optional(of.store.data_dir.as_ref().map(|path| path.display())),
+    },
+    Key {
+        name: "store.settle",
+        set: |to, text| span(text).map(|value| to.store.settle = Some(value)),
+        show: |of| shown(of.settle()),
+    },
+    Key {
+        name: "store.restore_grace",
+        set: |to, text| span_or_zero(text).map(|value| to.store.restore_grace = value),
+        show: |of| shown(of.store.restore_grace),
+    },
+    Key {
+        name: "redis.url",
+        set: |to, text| text.parse().map(|value| to.redis.url = Some(value)),
+        show: |of| optional(of.redis.url.as_ref()),
+    },
+    Key {
+        name: "redis.namespace",
+        set: |to, text| {
+            Namespace::new(text).map(|value| to.redis.namespace = value).map_err(|error| error.to_string())
+        },
+        show: |of| of.redis.namespace.to_string(),
+    },
+    Key {
+        name: "redis.shards",
+        set: |to, text| shards(text).map(|value| to.redis.shards = value),
+        show: |of| of.redis.shards.to_string(),
+    },
+    Key {
+        name: "upstream.target",
+        set: |to, text| text.parse().map(|value| to.upstream.target = Some(value)),
+        show: |of| optional(of.upstream.target.as_ref()),
+    },
+    Key {
+        name: "agent.segment_dir",
+        set: |to, text| path(text).map(|value| to.agent.segment_dir = value),
+        show: |of| of.agent.segment_dir.display().to_string(),
+    },
+    Key {
+        name: "agent.linger",
+        set: |to, text| span_or_zero(text).map(|value| to.agent.linger = value),
+        show: |of| shown(of.agent.linger),
+    },
+    Key {
+        name: "agent.exit_when_idle",
+        set: |to, text| truth(text).map(|value| to.agent.exit_when_idle = value),
+        show: |of| of.agent.exit_when_idle.to_string(),
+    },
+    Key {
+        name: "agent.push_interval",
+        set: |to, text| span(text).map(|value| to.agent.push_interval = value),
+        show: |of| shown(of.agent.push_interval),
+    },
+    Key {
+        name: "workers.ttl",
+        set: |to, text| span(text).map(|value| to.workers.ttl = value),
+        show: |of| shown(of.workers.ttl),
+    },
+    Key {
+        name: "workers.ttl_disabled",
+        set: |to, text| truth(text).map(|value| to.workers.ttl_disabled = value),
+        show: |of| of.workers.ttl_disabled.to_string(),
+    },
+    Key {
+        name: "workers.gauge_retention",
+        set: |to, text| span_or_zero(text).map(|value| to.workers.gauge_retention = Some(value)),
+        show: |of| shown(of.gauge_retention()),
+    },
+    Key {
+        name: "workers.tombstone_lifetime",
+        set: |to, text| span(text).map(|value| to.workers.tombstone_lifetime = value),
+        show: |of| shown(of.workers.tombstone_lifetime),
+    },
+    Key {
+        name: "workers.host_label",
+        set: |to, text| truth(text).map(|value| to.workers.host_label = value),
+        show: |of| of.workers.host_label.to_string(),
+    },
+    Key {
+        name: "exporter.scrape_timeout",
+        set: |to, text| span(text).map(|value| to.exporter.scrape_timeout = value),
+        show: |of| shown(of.exporter.scrape_timeout),
+    },
+    Key {
+        name: "log.level",
+        set: |to, text| {
+            to.log.level = text.to_owned();
+            to.log.check().map(drop).map_err(|error| error.to_string())
+        },
+        show: |of| of.log.level.clone(),
+    },
+    Key {
+        name: "log.format",
+        set: |to, text| text.parse().map(|value| to.log.format = value),
+        show: |of| of.log.format.to_string(),
+    },
+    Key {
+        name: "log.file",
+        set: |to, text| path(text).map(|value| to.log.file = Some(value)),
+        show: |of| optional(of.log.file.as_ref().map(|path| path.display())),
+    },
+];
+
+fn optional(value: Option<impl Display>) -> String {
+    value.map_or_else(|| "none".into(), |value| value.to_string())
+}
+
+fn shown(span: Duration) -> String {
+    humantime::format_duration(span).to_string()
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    let hint = || format!("{text:?} is no address; use HOST:PORT, such as 127.0.0.1:9091");
+    text.to_socket_addrs().map_err(|_| hint())?.next().ok_or_else(hint)
+}
+
+fn path(text: &str) -> Result<PathBuf, String> {
+    match text {
+        "" => Err("an empty path is not allowed; leave the setting out instead".into()),
+        _ => Ok(PathBuf::from(text)),
+    }
+}
+
+fn span_or_zero(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text)
+        .map_err(|cause| format!("{text:?} is no duration ({cause}); use for example 500ms, 10s or 24h"))
+}
+
+fn span(text: &str) -> Result<Duration, String> {
+    match span_or_zero(text)? {
+        Duration::ZERO => Err("must be longer than zero".into()),
+        span => Ok(span),
+    }
+}
+
+/// The words that gunicorn-prometheus-exporter takes for true, and their opposites.
+pub(super) fn truth(text: &str) -> Result<bool, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "true" | "1" | "yes" | "on" => Ok(true),
+        "false" | "0" | "no" | "off" | "" => Ok(false),
+        _ => Err(format!("{text:?} is neither true nor false")),
+    }
+}
+
+fn shards(text: &str) -> Result<u16, String> {
+    match u16::from_str(text) {
+        Ok(0) | Err(_) => Err(format!("{text:?} is no number of shards; use 1 to {}", u16::MAX)),
+        Ok(shards) => Ok(shards),
+    }
+}

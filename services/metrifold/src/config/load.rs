@@ -1,0 +1,122 @@
+//! From flags, environment and file to typed settings.
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use config::{Config, Source, Value, ValueKind};
+
+use super::{ConfigErrors, ConfigProblem, Layer, Settings, environment, file, keys};
+
+/// How similar an existing name must be to be suggested (Jaro-Winkler, as clap does for flags).
+const SUGGESTION_SIMILARITY_MIN: f64 = 0.7;
+
+/// Everything that settings are read from. Not printable: it holds secrets.
+#[derive(Clone, Default)]
+pub struct Inputs {
+    /// The configuration file, TOML or YAML by its extension.
+    pub file: Option<PathBuf>,
+    /// The environment variables.
+    pub environment: Vec<(String, String)>,
+    /// The flags.
+    pub flags: Layer,
+}
+
+/// What was read.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// The effective settings.
+    pub settings: Settings,
+    /// Variables that were seen and do nothing, with the reason: to be logged as warnings.
+    pub notices: Vec<String>,
+    origins: BTreeMap<String, String>,
+}
+
+impl Loaded {
+    /// All effective settings, one `key = value` per line, with where each came from; secrets hidden.
+    pub fn show(&self) -> String {
+        let line = |key: &keys::Key| {
+            let origin = self.origins.get(key.name).map_or("default", String::as_str);
+            format!("{} = {}  # {origin}\n", key.name, (key.show)(&self.settings))
+        };
+        keys::ALL.iter().map(line).collect()
+    }
+}
+
+/// Reads, checks and merges all inputs.
+///
+/// # Errors
+/// Everything that is wrong, at once.
+pub fn load(inputs: &Inputs) -> Result<Loaded, ConfigErrors> {
+    let mut problems = Vec::new();
+    let environment = environment::read(&inputs.environment);
+    problems.extend(environment.problems);
+    let file = inputs.file.as_deref().map(file::source).transpose();
+    let file = file.unwrap_or_else(|problem| {
+        problems.push(problem);
+        None
+    });
+    let file_name = inputs.file.as_ref().map(|path| path.display().to_string());
+    let given = merged(file, environment.layer, inputs.flags.clone(), &mut problems);
+    let mut settings = Settings::default();
+    let mut origins = BTreeMap::new();
+    for (key, value) in &given {
+        let origin = value.origin().map_or_else(|| file_name.clone().unwrap_or_default(), str::to_owned);
+        match apply(&mut settings, key, value, &origin) {
+            Ok(()) => drop(origins.insert(key.clone(), origin)),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    problems.extend(settings.complete());
+    match problems.is_empty() {
+        true => Ok(Loaded { settings, notices: environment.notices, origins }),
+        false => Err(ConfigErrors(problems)),
+    }
+}
+
+fn merged(
+    file: Option<Config>,
+    environment: Layer,
+    flags: Layer,
+    problems: &mut Vec<ConfigProblem>,
+) -> BTreeMap<String, Value> {
+    let mut builder = Config::builder();
+    if let Some(file) = file {
+        builder = builder.add_source(file);
+    }
+    let tree = builder.add_source(environment).add_source(flags).build().and_then(|config| config.collect());
+    let mut flat = BTreeMap::new();
+    match tree {
+        Ok(tree) => tree.into_iter().for_each(|(key, value)| flatten(key, value, &mut flat)),
+        Err(cause) => problems.push(ConfigProblem::Combination(cause.to_string())),
+    }
+    flat
+}
+
+fn flatten(key: String, value: Value, flat: &mut BTreeMap<String, Value>) {
+    match value.kind {
+        ValueKind::Table(entries) => {
+            entries.into_iter().for_each(|(name, value)| flatten(format!("{key}.{name}"), value, flat));
+        }
+        // An empty YAML value is a setting that is not given.
+        ValueKind::Nil => {}
+        _ => drop(flat.insert(key, value)),
+    }
+}
+
+fn apply(settings: &mut Settings, key: &str, value: &Value, origin: &str) -> Result<(), ConfigProblem> {
+    let problem = |message| ConfigProblem::Value { key: key.to_owned(), origin: origin.to_owned(), message };
+    let Some(known) = keys::ALL.iter().find(|known| known.name == key) else {
+        let suggestion = nearest(key, keys::ALL.iter().map(|known| known.name));
+        return Err(ConfigProblem::Unknown { key: key.to_owned(), origin: origin.to_owned(), suggestion });
+    };
+    let text = value.clone().into_string().map_err(|_| problem("one value is expected here".into()))?;
+    (known.set)(settings, &text).map_err(problem)
+}
+
+/// The name most like `given`, if any is like it at all.
+pub(super) fn nearest<'a>(given: &str, names: impl Iterator<Item = &'a str>) -> Option<String> {
+    names
+        .map(|name| (strsim::jaro_winkler(given, name), name))
+        .filter(|(similarity, _)| *similarity > SUGGESTION_SIMILARITY_MIN)
+        .max_by(|one, two| one.0.total_cmp(&two.0))
+        .map(|(_, name)| name.to_owned())
+}
