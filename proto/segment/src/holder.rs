@@ -1,0 +1,258 @@
+//! What the holder of a segment (an agent) knows of its pushes, kept in the segment so that it survives the holder.
+//!
+//! Each target has an area: a control page with the target's id and the commit word, then two halves. A half holds one sent
+//! push completely; the commit word names the valid one, with the push's number: `WRITTEN | seq << 1 | half`. A new state
+//! goes to the other half and the word is written last, so a holder killed in between leaves the former state.
+//!
+//! All access is by positioned reads and writes: a full file system is an error, never a signal, and reading allocates nothing.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use metrifold_model::Values;
+
+use crate::blocks::check_size_limit;
+use crate::geometry::{Geometry, HOLDER_AREAS, PAGE_BYTES, SLOTS_MAX};
+use crate::reader::{SegmentError, open_segment};
+
+const TARGET_WORD: usize = 0;
+const COMMIT_WORD: usize = 8;
+/// Set in every commit word, so that a push numbered 0 is not taken for "nothing yet".
+const WRITTEN: u64 = 1 << 63;
+/// Largest sequence number that fits beside the flag and the half.
+const SEQ_MAX: u64 = (1 << 62) - 1;
+/// A half begins with: checksum, seq, incarnation, lengths of four columns (`NO_BASE` for a missing base), epoch, acked;
+/// columns of `f64` follow. The checksum covers everything but itself, epoch and acked, which change.
+const HALF_HEADER_WORDS: usize = 9;
+const ANSWER_WORD: usize = 7;
+const NO_BASE: u64 = u64::MAX;
+
+/// What a holder knows of one target.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HolderState {
+    /// Hash of the target; not 0.
+    pub target: u64,
+    /// The epoch named by the last answer; 0 = none yet.
+    pub epoch: u64,
+    /// The last acknowledged sequence number.
+    pub acked: u64,
+    /// The last sequence number that was, or was about to be, sent.
+    pub sent: u64,
+    /// The incarnation used towards this target; differs from the segment's after an answer `expired`.
+    pub incarnation: u64,
+    /// The values of the last push that carried some.
+    pub values: Values,
+    /// The base that those values go with, if the push names one.
+    pub base: Option<Values>,
+}
+
+/// Why a holder's state could not be kept.
+#[derive(Debug, thiserror::Error)]
+pub enum HolderError {
+    /// The segment itself cannot be opened.
+    #[error(transparent)]
+    Segment(#[from] SegmentError),
+    /// The file could not be read or written; a full file system among others.
+    #[error("{path}: the holder's state: {source}")]
+    Io {
+        /// The segment's file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Both areas belong to other targets.
+    #[error(
+        "{path}: the segment is already held for targets {targets:016x?}; release one that is no longer configured"
+    )]
+    NoFreeArea {
+        /// The segment's file.
+        path: PathBuf,
+        /// The targets that have the areas.
+        targets: [u64; 2],
+    },
+    /// More slots than `slots_per_source_max`, or a sequence number beyond 2⁶².
+    #[error("{path}: the state exceeds {limit}")]
+    TooLarge {
+        /// The segment's file.
+        path: PathBuf,
+        /// Which limit.
+        limit: &'static str,
+    },
+}
+
+/// One target's area of a segment, for the one process that pushes the segment there.
+#[derive(Debug)]
+pub struct Holder {
+    path: PathBuf,
+    file: Arc<File>,
+    geometry: Geometry,
+    area: usize,
+    target: u64,
+    /// The valid commit word; 0 before the first state.
+    commit: u64,
+}
+
+impl Holder {
+    /// Finds the area of a target (a hash, not 0), or takes a free one.
+    pub fn open(path: impl Into<PathBuf>, target: u64) -> Result<Holder, HolderError> {
+        let path = path.into();
+        let (file, _, geometry) = open_segment(&path, true)?;
+        let mut holder = Holder { path, file, geometry, area: 0, target, commit: 0 };
+        // A write beyond the limit would bring the signal SIGXFSZ.
+        check_size_limit(geometry.file_bytes()).map_err(|source| holder.io(source))?;
+        let targets = holder.targets()?;
+        let found = targets.iter().position(|taken| *taken == target);
+        match found.or_else(|| targets.iter().position(|taken| *taken == 0)) {
+            None => return Err(HolderError::NoFreeArea { path: holder.path, targets }),
+            Some(index) => holder.area = geometry.area(HOLDER_AREAS[index]),
+        }
+        if found.is_none() {
+            holder.write_words(COMMIT_WORD, &[0])?;
+            holder.write_words(TARGET_WORD, &[target])?;
+        }
+        holder.commit = holder.read_words::<1>(COMMIT_WORD)?[0];
+        Ok(holder)
+    }
+
+    /// Frees the area of a target that is no longer configured; the state is forgotten.
+    pub fn release(path: impl AsRef<Path>, target: u64) -> Result<(), HolderError> {
+        let holder = Holder::open(path.as_ref(), target)?;
+        holder.write_words(COMMIT_WORD, &[0])?;
+        holder.write_words(TARGET_WORD, &[0])
+    }
+
+    /// The last recorded state; `None` if there is none, or none that is whole.
+    pub fn load(&self) -> Option<HolderState> {
+        if self.commit & WRITTEN == 0 {
+            return None;
+        }
+        let half = self.half(self.commit & 1);
+        let header: [u64; HALF_HEADER_WORDS] = self.read_words(half).ok()?;
+        let [checksum, sent, incarnation, slots, timestamps, base_slots, base_timestamps, epoch, acked] =
+            header;
+        let column_length = |length: u64| usize::try_from(length).ok().filter(|length| *length <= SLOTS_MAX);
+        let base_lengths = match base_slots {
+            NO_BASE => (0, 0),
+            _ => (column_length(base_slots)?, column_length(base_timestamps)?),
+        };
+        let lengths = [column_length(slots)?, column_length(timestamps)?, base_lengths.0, base_lengths.1];
+        let mut columns = vec![0; lengths.iter().sum::<usize>() * 8];
+        self.file.read_exact_at(&mut columns, (self.area + half + HALF_HEADER_WORDS * 8) as u64).ok()?;
+        if sent != self.commit >> 1 & SEQ_MAX || checksum != checksum_of(&header, &columns) {
+            return None;
+        }
+        let mut numbers =
+            columns.chunks_exact(8).filter_map(|bytes| bytes.first_chunk().copied()).map(f64::from_ne_bytes);
+        let [slots, timestamps, base_slots_column, base_timestamps] =
+            lengths.map(|length| numbers.by_ref().take(length).collect());
+        let base = (base_slots != NO_BASE)
+            .then_some(Values { slots: base_slots_column, timestamps: base_timestamps });
+        let values = Values { slots, timestamps };
+        Some(HolderState { target: self.target, epoch, acked, sent, incarnation, values, base })
+    }
+
+    /// Keeps a state before its push is sent. After an error the former state stands, and the push must not be sent.
+    pub fn record_sent(&mut self, state: &HolderState) -> Result<(), HolderError> {
+        let base = state.base.as_ref();
+        let columns = [
+            Some(&state.values.slots),
+            Some(&state.values.timestamps),
+            base.map(|base| &base.slots),
+            base.map(|base| &base.timestamps),
+        ];
+        if columns.iter().flatten().any(|column| column.len() > SLOTS_MAX) {
+            return Err(self.too_large("slots_per_source_max"));
+        }
+        if state.sent > SEQ_MAX {
+            return Err(self.too_large("sequence numbers of 62 bits"));
+        }
+        let [slots, timestamps, base_slots, base_timestamps] =
+            columns.map(|column| column.map_or(NO_BASE, |column| column.len() as u64));
+        let numbers: Vec<u8> =
+            columns.into_iter().flatten().flatten().flat_map(|number| number.to_ne_bytes()).collect();
+        let mut header = [
+            0,
+            state.sent,
+            state.incarnation,
+            slots,
+            timestamps,
+            base_slots,
+            base_timestamps,
+            state.epoch,
+            state.acked,
+        ];
+        header[0] = checksum_of(&header, &numbers);
+
+        let next = (self.commit & 1) ^ 1;
+        let half = self.half(next);
+        self.write_words(half, &header)?;
+        self.write(half + HALF_HEADER_WORDS * 8, &numbers)?;
+        let commit = WRITTEN | state.sent << 1 | next;
+        self.write_words(COMMIT_WORD, &[commit])?;
+        self.commit = commit;
+        Ok(())
+    }
+
+    /// Notes an answer to the last recorded push. The epoch comes first: between the two, the push counts as unanswered
+    /// and is sent again, which is harmless. Without a recorded push there is nothing to note.
+    ///
+    /// A failure (the blocks exist, so only of the hardware) is not reported: an unrecorded answer has the same effect as
+    /// an answer that was lost on its way.
+    pub fn record_answer(&mut self, acked: u64, epoch: u64) {
+        if self.commit & WRITTEN != 0 {
+            let answer = self.half(self.commit & 1) + ANSWER_WORD * 8;
+            let _ = self.write_words(answer, &[epoch]).and_then(|()| self.write_words(answer + 8, &[acked]));
+        }
+    }
+
+    fn targets(&self) -> Result<[u64; 2], HolderError> {
+        let [first, second] = HOLDER_AREAS.map(|area| {
+            let mut word = [0; 8];
+            let at = (self.geometry.area(area) + TARGET_WORD) as u64;
+            self.file.read_exact_at(&mut word, at).map(|()| u64::from_ne_bytes(word))
+        });
+        Ok([first.map_err(|source| self.io(source))?, second.map_err(|source| self.io(source))?])
+    }
+
+    /// Where a half begins within the area.
+    fn half(&self, half: u64) -> usize {
+        let bytes = (self.geometry.region_bytes - PAGE_BYTES) / 2 / PAGE_BYTES * PAGE_BYTES;
+        PAGE_BYTES + if half == 0 { 0 } else { bytes }
+    }
+
+    fn read_words<const COUNT: usize>(&self, offset: usize) -> Result<[u64; COUNT], HolderError> {
+        let mut bytes = vec![0; COUNT * 8];
+        self.file.read_exact_at(&mut bytes, (self.area + offset) as u64).map_err(|source| self.io(source))?;
+        let mut words = [0; COUNT];
+        for (word, bytes) in words.iter_mut().zip(bytes.chunks_exact(8)) {
+            *word = bytes.first_chunk().copied().map_or(0, u64::from_ne_bytes);
+        }
+        Ok(words)
+    }
+
+    fn write_words(&self, offset: usize, words: &[u64]) -> Result<(), HolderError> {
+        let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
+        self.write(offset, &bytes)
+    }
+
+    fn write(&self, offset: usize, bytes: &[u8]) -> Result<(), HolderError> {
+        self.file.write_all_at(bytes, (self.area + offset) as u64).map_err(|source| self.io(source))
+    }
+
+    fn io(&self, source: std::io::Error) -> HolderError {
+        HolderError::Io { path: self.path.clone(), source }
+    }
+
+    fn too_large(&self, limit: &'static str) -> HolderError {
+        HolderError::TooLarge { path: self.path.clone(), limit }
+    }
+}
+
+fn checksum_of(header: &[u64; HALF_HEADER_WORDS], columns: &[u8]) -> u64 {
+    let mut hasher = crc32fast::Hasher::new();
+    header[1..ANSWER_WORD].iter().for_each(|word| hasher.update(&word.to_ne_bytes()));
+    hasher.update(columns);
+    u64::from(hasher.finalize())
+}

@@ -1,0 +1,390 @@
+//! The process-wide writer: makes slots, and follows forks.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use metrifold_model::{
+    Descriptor, DescriptorList, Incarnation, Labels, Namespace, SeriesKey, Values, limits,
+};
+use rand::TryRng;
+
+use crate::directory::{SegmentDirectory, default_path};
+use crate::geometry::{Geometry, SLOTS_MAX};
+use crate::header::SegmentHeader;
+use crate::ownership::{self, OwnFiles, generation};
+use crate::process::ProcessIdentity;
+use crate::slot::{Slot, SlotState};
+use crate::writer::{AppendError, CreateError, Segment};
+
+/// How many refused slots a status names.
+pub const REFUSED_SLOTS_NAMED_MAX: usize = 16;
+
+/// Who records, and where.
+#[derive(Clone, Debug, Default)]
+pub struct RecorderSettings {
+    /// The segment directory; `None`: [`default_path`].
+    pub directory: Option<PathBuf>,
+    /// The application.
+    pub namespace: Namespace,
+    /// Host, pod or container.
+    pub instance: String,
+    /// Constant labels of the worker.
+    pub labels: Labels,
+}
+
+/// Records the metrics of this process, in a segment if it can and in anonymous memory if not. Clones are the same
+/// recorder.
+///
+/// A fork's child records under a new incarnation in a segment of its own, from zero; what the parent has recorded stays the
+/// parent's. The child keeps the inherited mapping and descriptor of the parent's segment untouched: unmapping would gain
+/// nothing but address space, and the descriptor's number may long name another file of the application. Processes made
+/// by a raw `clone` system call, past the C library, are not noticed.
+#[derive(Clone, Debug)]
+pub struct Recorder {
+    shared: Arc<Shared>,
+}
+
+/// How a recorder is doing.
+#[derive(Clone, Debug)]
+pub struct RecorderStatus {
+    /// Where values are.
+    pub memory: RecorderMemory,
+    /// Slots that were made.
+    pub slots: usize,
+    /// Slots that no reader sees, because a limit was reached; each call for one beyond a limit counts.
+    pub refused_slots: u64,
+    /// The first [`REFUSED_SLOTS_NAMED_MAX`] of them.
+    pub refused_slots_named: Vec<RefusedSlot>,
+    /// Values refused because a sum would not have been finite.
+    pub refused_values: u64,
+}
+
+/// Where a recorder's values are.
+#[derive(Clone, Debug)]
+pub enum RecorderMemory {
+    /// In a segment.
+    Mapped {
+        /// The segment's file.
+        path: PathBuf,
+        /// The source's id.
+        incarnation: Incarnation,
+    },
+    /// In memory that only this process sees.
+    Anonymous {
+        /// Why; `None` if [`Recorder::anonymous`] asked for it.
+        reason: Option<Arc<CreateError>>,
+    },
+}
+
+/// A slot that counts, but that no reader sees.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefusedSlot {
+    /// The sample's name, cut to the limit of names.
+    pub sample: String,
+    /// Which limit, in words.
+    pub reason: String,
+}
+
+impl Recorder {
+    /// Starts recording. Never fails: without a segment, values go to anonymous memory and [`Recorder::status`] says why.
+    /// Also removes segments that were found without a living owner a day ago, if no agent serves the directory.
+    pub fn open(settings: RecorderSettings) -> Recorder {
+        Self::start(settings, Home::Directory, Geometry::default())
+    }
+
+    /// Records in anonymous memory only, for a process that pushes its own [`Recorder::snapshot`].
+    pub fn anonymous(settings: RecorderSettings) -> Recorder {
+        Self::start(settings, Home::Memory, Geometry::default())
+    }
+
+    fn start(settings: RecorderSettings, home: Home, geometry: Geometry) -> Recorder {
+        ownership::watch_forks();
+        let shared = Arc::new(Shared {
+            settings,
+            home,
+            geometry,
+            refused_values: AtomicU64::new(0),
+            state: Mutex::new(State::default()),
+        });
+        shared.with_state(|_, _| ());
+        shared.sweep_directory();
+        Recorder { shared }
+    }
+
+    /// Finds or makes the slot of a series. Descriptors that differ only in help or `per_worker` are the same series; the first
+    /// one stands. Never fails: a slot beyond a limit works but is seen by no reader, and counted in
+    /// [`RecorderStatus::refused_slots`].
+    pub fn slot(&self, descriptor: Descriptor) -> Slot {
+        let state = self.shared.with_state(|state, generation| state.slot(descriptor, generation));
+        Slot::new(state, Arc::clone(&self.shared))
+    }
+
+    /// Where values are, and what was refused. In a fork's child, the first call moves the recorder to the child's segment.
+    pub fn status(&self) -> RecorderStatus {
+        let refused_values = self.shared.refused_values.load(Ordering::Relaxed);
+        self.shared.with_state(|state, _| state.status(refused_values))
+    }
+
+    /// The id of this process's source.
+    pub fn incarnation(&self) -> Incarnation {
+        self.shared.with_state(|state, _| state.incarnation)
+    }
+
+    /// All slots that readers may see and their values now, in the order of the segment's journal.
+    pub fn snapshot(&self) -> (DescriptorList, Values) {
+        self.shared.with_state(|state, _| state.snapshot())
+    }
+
+    #[cfg(test)]
+    pub(crate) fn with_region_bytes(settings: RecorderSettings, region_bytes: usize) -> Recorder {
+        Self::start(settings, Home::Directory, Geometry { region_bytes })
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Home {
+    Directory,
+    Memory,
+}
+
+/// What a recorder and its slots share. Keeps every mapping that a slot may point into.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    settings: RecorderSettings,
+    home: Home,
+    geometry: Geometry,
+    refused_values: AtomicU64,
+    /// Only locked under the process-wide lock of creation, so that it is free whenever the process forks.
+    state: Mutex<State>,
+}
+
+impl Shared {
+    pub(crate) fn refuse_value(&self) {
+        self.refused_values.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Moves the recorder to this process's own segment, if another thread has not, and the slot with it.
+    #[cold]
+    pub(crate) fn follow_fork(&self, slot: &Arc<SlotState>) {
+        self.with_state(|_, generation| {
+            // Slots beyond a limit are not in the recorder's list.
+            if !slot.is_bound(generation) {
+                slot.bind(None, generation);
+            }
+        });
+    }
+
+    fn with_state<R>(&self, act: impl FnOnce(&mut State, u32) -> R) -> R {
+        let mut own_files = ownership::lock();
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let generation = generation();
+        if state.generation != Some(generation) {
+            self.begin(&mut state, generation, &mut own_files);
+        }
+        act(&mut state, generation)
+    }
+
+    /// Begins a process's own source: at first, and after each fork.
+    fn begin(&self, state: &mut State, generation: u32, own_files: &mut OwnFiles) {
+        let incarnation = random_incarnation();
+        if state.generation.is_some() {
+            self.refused_values.store(0, Ordering::Relaxed);
+        }
+        state.incarnation = *incarnation.as_ref().unwrap_or(&Incarnation(0));
+        let place = match (self.home, incarnation) {
+            (Home::Memory, _) => Place::Anonymous(None),
+            (Home::Directory, Ok(incarnation)) => match self.create_segment(incarnation, own_files) {
+                Ok(segment) => Place::Mapped(Box::new(segment)),
+                Err(error) => Place::Anonymous(Some(Arc::new(error))),
+            },
+            (Home::Directory, Err(error)) => Place::Anonymous(Some(Arc::new(error))),
+        };
+        state.move_to(place, generation);
+    }
+
+    fn create_segment(
+        &self,
+        incarnation: Incarnation,
+        own_files: &mut OwnFiles,
+    ) -> Result<Segment, CreateError> {
+        let path = self.settings.directory.clone().unwrap_or_else(default_path);
+        let directory = SegmentDirectory::open(path)?;
+        let header = SegmentHeader {
+            incarnation,
+            process: ProcessIdentity::current(),
+            created: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64()),
+            namespace: self.settings.namespace.clone(),
+            instance: self.settings.instance.clone(),
+            labels: self.settings.labels.clone(),
+        };
+        Segment::create(directory.path(), &header, self.geometry, own_files)
+    }
+
+    /// What others left behind is no reason to fail or to say anything.
+    fn sweep_directory(&self) {
+        if self.home == Home::Directory {
+            let path = self.settings.directory.clone().unwrap_or_else(default_path);
+            if let Ok(directory) = SegmentDirectory::open(path) {
+                let _ = directory.sweep_old(crate::directory::ORPHAN_AGE);
+            }
+        }
+    }
+}
+
+/// From the operating system at every call: a generator in memory would be copied by a fork and give parent and child
+/// the same numbers.
+fn random_incarnation() -> Result<Incarnation, CreateError> {
+    let random = rand::rngs::SysRng.try_next_u64();
+    random.map(Incarnation).map_err(|error| CreateError::Random(error.to_string()))
+}
+
+#[derive(Debug)]
+enum Place {
+    Mapped(Box<Segment>),
+    Anonymous(Option<Arc<CreateError>>),
+}
+
+#[derive(Debug)]
+struct State {
+    /// The process generation that `place` belongs to; `None` before the first.
+    generation: Option<u32>,
+    incarnation: Incarnation,
+    place: Place,
+    /// Segments of the processes that this one was forked from: slots pointed into them.
+    retired: Vec<Segment>,
+    slots: Vec<Arc<SlotState>>,
+    by_key: HashMap<SeriesKey, usize>,
+    /// Those of `slots` that readers see, in order.
+    published: Vec<Arc<SlotState>>,
+    descriptors: DescriptorList,
+    refused_slots: u64,
+    refused_slots_named: Vec<RefusedSlot>,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        State {
+            generation: None,
+            incarnation: Incarnation(0),
+            place: Place::Anonymous(None),
+            retired: Vec::new(),
+            slots: Vec::new(),
+            by_key: HashMap::new(),
+            published: Vec::new(),
+            descriptors: DescriptorList::default(),
+            refused_slots: 0,
+            refused_slots_named: Vec::new(),
+        }
+    }
+}
+
+impl State {
+    fn move_to(&mut self, place: Place, generation: u32) {
+        if let Place::Mapped(parents) = std::mem::replace(&mut self.place, place) {
+            self.retired.push(*parents);
+        }
+        self.generation = Some(generation);
+        self.published.clear();
+        self.descriptors = DescriptorList::default();
+        self.refused_slots = 0;
+        self.refused_slots_named.clear();
+        for slot in self.slots.clone() {
+            self.publish(slot, generation);
+        }
+    }
+
+    fn slot(&mut self, descriptor: Descriptor, generation: u32) -> Arc<SlotState> {
+        let key = descriptor.key();
+        if let Some(index) = self.by_key.get(&key) {
+            return Arc::clone(&self.slots[*index]);
+        }
+        let limit = exceeded_limit(&descriptor, self.slots.len());
+        let slot = SlotState::new(Arc::new(descriptor));
+        match limit {
+            Some(limit) => {
+                slot.bind(None, generation);
+                self.refuse(slot.descriptor(), format!("limit {limit}"));
+            }
+            None => {
+                self.by_key.insert(key, self.slots.len());
+                self.slots.push(Arc::clone(&slot));
+                self.publish(Arc::clone(&slot), generation);
+            }
+        }
+        slot
+    }
+
+    fn publish(&mut self, slot: Arc<SlotState>, generation: u32) {
+        let appended: Result<Option<_>, AppendError> = match &mut self.place {
+            Place::Mapped(segment) => segment.append(slot.descriptor()).map(Some),
+            Place::Anonymous(_) => Ok(None),
+        };
+        match appended {
+            Ok(cell) => {
+                slot.bind(cell, generation);
+                self.descriptors.push(Arc::clone(slot.descriptor()));
+                self.published.push(slot);
+            }
+            Err(error) => {
+                slot.bind(None, generation);
+                self.refuse(slot.descriptor(), error.to_string());
+            }
+        }
+    }
+
+    fn refuse(&mut self, descriptor: &Descriptor, reason: String) {
+        self.refused_slots += 1;
+        if self.refused_slots_named.len() < REFUSED_SLOTS_NAMED_MAX {
+            let sample = descriptor.sample.chars().take(limits::NAME_BYTES_MAX).collect();
+            self.refused_slots_named.push(RefusedSlot { sample, reason });
+        }
+    }
+
+    fn status(&self, refused_values: u64) -> RecorderStatus {
+        let memory = match &self.place {
+            Place::Mapped(segment) => {
+                RecorderMemory::Mapped { path: segment.path().into(), incarnation: self.incarnation }
+            }
+            Place::Anonymous(reason) => RecorderMemory::Anonymous { reason: reason.clone() },
+        };
+        RecorderStatus {
+            memory,
+            slots: self.slots.len(),
+            refused_slots: self.refused_slots,
+            refused_slots_named: self.refused_slots_named.clone(),
+            refused_values,
+        }
+    }
+
+    fn snapshot(&self) -> (DescriptorList, Values) {
+        let mut values = Values::default();
+        for slot in &self.published {
+            let (value, timestamp) = slot.cell().get_stamped();
+            values.slots.push(value);
+            if slot.descriptor().kind.is_timestamped() {
+                values.timestamps.push(timestamp);
+            }
+        }
+        (self.descriptors.clone(), values)
+    }
+}
+
+/// The name of the limit that a new slot would break.
+fn exceeded_limit(descriptor: &Descriptor, slots: usize) -> Option<&'static str> {
+    let labels = &descriptor.labels;
+    let longest_name = labels.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    let longest_value = labels.iter().map(|(_, value)| value.len()).max().unwrap_or(0);
+    let name = descriptor.family.len().max(descriptor.sample.len()).max(longest_name);
+    [
+        (slots >= SLOTS_MAX, "slots_per_source_max"),
+        (name > limits::NAME_BYTES_MAX, "name_bytes_max"),
+        (labels.len() > limits::LABELS_MAX, "labels_max"),
+        (longest_value > limits::LABEL_VALUE_BYTES_MAX, "label_value_bytes_max"),
+        (descriptor.help.len() > limits::HELP_BYTES_MAX, "help_bytes_max"),
+    ]
+    .into_iter()
+    .find_map(|(exceeded, limit)| exceeded.then_some(limit))
+}

@@ -1,0 +1,64 @@
+//! Files written by prometheus_client 0.25.0 on CPython 3.11 (cut behind the used part) are read as it reads them.
+#![cfg(target_endian = "little")]
+
+use std::path::PathBuf;
+
+use metrifold_model::{Descriptor, GaugeMode, Kind, Labels, Values};
+use metrifold_segment::{ForeignError, read_foreign_file};
+
+fn fixture(name: &str) -> PathBuf {
+    [env!("CARGO_MANIFEST_DIR"), "tests", "fixtures", name].iter().collect()
+}
+
+#[test]
+fn a_counter_file_gives_its_series_with_every_escape_undone() {
+    let file = read_foreign_file(fixture("counter_123.db")).expect("fixture");
+    assert_eq!((file.kind, file.process.as_str()), (Kind::Counter, "123"));
+    let series =
+        |labels| Descriptor::new(Kind::Counter, "req", "req_total", Labels::new(labels), "Requests \u{e9}");
+    let expected =
+        [series([("a", "1"), ("b", "2")]), series([("a", "q\"\\\n\t\u{1}\u{7f}"), ("b", "\u{1F600}")])];
+    assert!(file.descriptors.iter().eq(&expected));
+    assert_eq!(file.values, Values::from_slots(vec![3.0, 0.5]));
+}
+
+#[test]
+fn a_histogram_file_gives_non_cumulative_buckets_and_the_sum() {
+    let file = read_foreign_file(fixture("histogram_123.db")).expect("fixture");
+    let slots: Vec<_> = file
+        .descriptors
+        .iter()
+        .zip(&file.values.slots)
+        .map(|(descriptor, value)| (descriptor.sample.as_str(), descriptor.labels.get("le"), *value))
+        .collect();
+    assert_eq!(
+        slots,
+        [
+            ("lat_sum", None, 7.55),
+            ("lat_bucket", Some("0.1"), 1.0),
+            ("lat_bucket", Some("1.0"), 1.0),
+            ("lat_bucket", Some("+Inf"), 1.0)
+        ]
+    );
+}
+
+#[test]
+fn only_a_most_recent_gauge_has_a_time_stamp() {
+    let recent = read_foreign_file(fixture("gauge_mostrecent_123.db")).expect("fixture");
+    assert_eq!(recent.kind, Kind::Gauge(GaugeMode::MostRecent));
+    assert_eq!(recent.values.slots, [2.5]);
+    assert!(recent.values.timestamps[0] > 1.7e9);
+    let sum = read_foreign_file(fixture("gauge_livesum_123.db")).expect("fixture");
+    assert_eq!(sum.values, Values::from_slots(vec![2.5]));
+}
+
+#[test]
+fn a_truncated_file_is_refused_by_name() {
+    let directory = tempfile::tempdir().expect("temporary directory");
+    let path = directory.path().join("summary_7.db");
+    let bytes = std::fs::read(fixture("summary_123.db")).expect("fixture");
+    std::fs::write(&path, &bytes[..40]).expect("write");
+    let error = read_foreign_file(&path).expect_err("truncated");
+    assert!(matches!(error, ForeignError::Region { .. }));
+    assert!(error.to_string().contains("summary_7.db"), "{error}");
+}
