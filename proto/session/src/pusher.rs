@@ -59,6 +59,9 @@ pub struct PusherState {
     pub values: Option<Values>,
     /// What the archive holds of former incarnations of this source.
     pub base: Option<Values>,
+    /// When the target last answered, on the boot-time clock. A state from before a reboot may hold a later instant
+    /// than the present one; it then counts as answered now.
+    pub answered: Instant,
 }
 
 /// Decides what one source sends to one target. One push is in flight at most.
@@ -78,7 +81,9 @@ pub struct Pusher {
     is_done: bool,
     /// The target has forgotten this incarnation.
     is_expired: bool,
-    last_answer: Instant,
+    /// What the push in flight replaced in `state.values`, as long as it was sent only once: if the target says that
+    /// it did not store that push, nobody did. A push sent twice may have been stored by its first copy.
+    replaced: Option<Option<Values>>,
     next_at: Instant,
     attempts: u32,
 }
@@ -86,14 +91,25 @@ pub struct Pusher {
 impl Pusher {
     /// A pusher for a source that this target has never heard of.
     pub fn new(incarnation: Incarnation, worker: Worker, settings: PusherSettings, now: Instant) -> Self {
-        let state =
-            PusherState { incarnation, sent: Seq(0), acked: Seq(0), epoch: None, values: None, base: None };
+        let state = PusherState {
+            incarnation,
+            sent: Seq(0),
+            acked: Seq(0),
+            epoch: None,
+            values: None,
+            base: None,
+            answered: now,
+        };
         Pusher::resume(state, worker, settings, now)
     }
 
     /// A pusher that goes on where another holder of the source stopped. A push that was in flight then is left alone:
     /// this one sends above it.
-    pub fn resume(state: PusherState, worker: Worker, settings: PusherSettings, now: Instant) -> Self {
+    ///
+    /// A holder that lost the state may begin with [`Pusher::new`] under the same incarnation, as long as the target
+    /// still knows that incarnation and `now` comes from the same clock as the former holder's.
+    pub fn resume(mut state: PusherState, worker: Worker, settings: PusherSettings, now: Instant) -> Self {
+        state.answered = state.answered.min(now);
         Pusher {
             is_greeted: state.acked > Seq(0),
             state,
@@ -104,7 +120,7 @@ impl Pusher {
             needs_values: true,
             is_done: false,
             is_expired: false,
-            last_answer: now,
+            replaced: None,
             next_at: now,
             attempts: 0,
         }
@@ -115,7 +131,7 @@ impl Pusher {
         if self.is_done {
             return Step::Done;
         }
-        if self.is_expired || now.since(self.last_answer) > self.settings.tombstone_lifetime / 2 {
+        if self.is_expired || now.since(self.state.answered) > self.settings.tombstone_lifetime / 2 {
             self.start_again(now, fresh);
         }
         if now < self.next_at {
@@ -124,6 +140,7 @@ impl Pusher {
         match &self.in_flight {
             Some(push) => {
                 let push = push.clone();
+                self.replaced = None;
                 self.schedule_retry(now);
                 Step::Resend(push)
             }
@@ -144,10 +161,13 @@ impl Pusher {
         } else {
             Payload::Values(values.clone())
         };
-        if matches!(payload, Payload::Values(_)) {
-            self.state.values = Some(values);
-        }
-        self.state.sent = self.state.sent.next();
+        self.replaced = match payload {
+            Payload::Values(_) => Some(self.state.values.replace(values)),
+            Payload::Hello | Payload::Unchanged => None,
+        };
+        // Never behind the clock, so that a holder that lost its place still numbers above what its predecessor left
+        // in the network; else that push could land under the same number and this one be taken for its repetition.
+        self.state.sent = self.state.sent.next().max(Seq(now.0));
         let push = Push {
             incarnation: self.state.incarnation,
             seq: self.state.sent,
@@ -179,28 +199,32 @@ impl Pusher {
                 return;
             }
             Answer::Behind { known } => {
+                self.not_stored();
                 self.state.sent = self.state.sent.max(known);
-                self.is_greeted = true;
-                self.needs_values = true;
+                // Values that name no epoch would be refused for ever if the store lost its contents before they come.
+                self.is_greeted = self.state.epoch.is_some();
                 self.next_at = now;
             }
             Answer::Expired => {
+                self.not_stored();
                 // `poll` starts the new incarnation, with the fresh id it is given.
                 self.is_expired = true;
                 self.next_at = now;
             }
             Answer::NeedDescriptors => {
+                self.not_stored();
                 self.descriptors_acked = 0;
-                self.needs_values = true;
-                self.next_at = now;
+                // If even the whole list did not fit, asking again at once would only spin.
+                let had_all = push.descriptors.from == 0;
+                self.next_at = if had_all { now + self.settings.interval } else { now };
             }
             Answer::NeedValues => {
-                self.needs_values = true;
+                self.not_stored();
                 self.next_at = now;
             }
             Answer::Refused(refusal) => self.refused(now, refusal),
         }
-        self.last_answer = now;
+        self.state.answered = now;
     }
 
     /// The connection is back: send at once.
@@ -224,7 +248,16 @@ impl Pusher {
         self.in_flight.is_none() && self.is_greeted && !self.needs_values
     }
 
+    /// The push that was in flight is in no store, unless it was sent more than once.
+    fn not_stored(&mut self) {
+        if let Some(values) = self.replaced.take() {
+            self.state.values = values;
+        }
+        self.needs_values = true;
+    }
+
     fn acknowledged(&mut self, now: Instant, epoch: Epoch, push: Push) {
+        self.replaced = None;
         self.state.acked = push.seq;
         self.state.epoch = Some(epoch);
         self.descriptors_acked = push.descriptors.count();
@@ -240,21 +273,29 @@ impl Pusher {
 
     /// A refused push is never sent again, but later ones may be accepted (limits may have been raised).
     fn refused(&mut self, now: Instant, _refusal: Refusal) {
-        self.needs_values = true;
+        self.not_stored();
         self.next_at = now + self.settings.interval;
     }
 
     fn start_again(&mut self, now: Instant, fresh: Incarnation) {
         let former = &mut self.state;
         let base = former.values.take().or_else(|| former.base.take());
-        self.state =
-            PusherState { incarnation: fresh, sent: Seq(0), acked: Seq(0), epoch: None, values: None, base };
+        self.state = PusherState {
+            incarnation: fresh,
+            // Numbers go on, so that a late answer to the former incarnation is not taken for one to this.
+            sent: former.sent,
+            acked: Seq(0),
+            epoch: None,
+            values: None,
+            base,
+            answered: now,
+        };
         self.descriptors_acked = 0;
         self.in_flight = None;
         self.is_greeted = false;
         self.needs_values = true;
         self.is_expired = false;
-        self.last_answer = now;
+        self.replaced = None;
         self.next_at = now;
         self.attempts = 0;
     }

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use metrifold_model::{DescriptorList, Incarnation, MergeMode, Seq, Values};
 
-use crate::{Archive, Instant, Record, ShardSnapshot, Tombstone};
+use crate::{Archive, Instant, Record, ShardHead, ShardSnapshot, Tombstone};
 
 /// When sources count as dead and when tombstones go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +32,7 @@ impl Default for ReapPolicy {
 
 /// One atomic change of a shard: folds and trims. It may be carried out only if the archive's version and the seq of
 /// every record in `folded` still are what the reaper read, else nothing of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Commit {
     /// The archive's version that was read.
     pub expected_version: u64,
@@ -42,6 +42,39 @@ pub struct Commit {
     pub folded: Vec<(Incarnation, Seq, Arc<Tombstone>)>,
     /// Tombstones to drop.
     pub trimmed: Vec<Incarnation>,
+}
+
+impl Commit {
+    /// Whether the commit may be carried out on a shard with this head; `seq_of` gives the number of a record now.
+    ///
+    /// Sealed contents may be older than they look: the same version, but with pushes lost since.
+    pub fn is_current(&self, head: &ShardHead, seq_of: impl Fn(Incarnation) -> Option<Seq>) -> bool {
+        !head.sealed
+            && head.epoch.is_some()
+            && head.version == self.expected_version
+            && self.folded.iter().all(|(incarnation, seq, _)| seq_of(*incarnation) == Some(*seq))
+    }
+
+    /// Carries the commit out on `shard` if it [is current](Commit::is_current), giving its archive the random
+    /// `version`; says whether it was.
+    pub fn apply(&self, shard: &mut ShardSnapshot, version: u64) -> bool {
+        if !self
+            .is_current(&shard.head, |incarnation| shard.records.get(&incarnation).map(|record| record.seq))
+        {
+            return false;
+        }
+        for incarnation in &self.trimmed {
+            shard.tombstones.remove(incarnation);
+        }
+        for (incarnation, _, tombstone) in &self.folded {
+            shard.records.remove(incarnation);
+            shard.tombstones.insert(*incarnation, tombstone.clone());
+        }
+        shard.archive = Arc::new(self.archive.clone());
+        shard.head.counter += 1;
+        shard.head.version = version;
+        true
+    }
 }
 
 /// Whether a record's source is dead: it said so, or was not heard of for the time to live.

@@ -1,6 +1,6 @@
 //! What a shard starts again with after its store lost or rolled back its contents.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use metrifold_model::{Epoch, Incarnation, Seq};
 
@@ -43,7 +43,8 @@ pub fn restore(
     for copy in [unit, other] {
         for (incarnation, record) in &copy.records {
             let highest = restored.records.get(incarnation).map_or(Seq(0), |kept: &Arc<Record>| kept.seq);
-            if record.seq > highest && may_keep(unit, copy, *incarnation, record) {
+            let is_kept = may_keep(unit, copy, *incarnation) || is_fresh(store, copy, record);
+            if record.seq > highest && is_kept {
                 restored.records.insert(*incarnation, rebased(unit, *incarnation, record));
             }
         }
@@ -57,10 +58,33 @@ pub fn restore(
     restored
 }
 
-fn may_keep(unit: &ShardSnapshot, copy: &ShardSnapshot, incarnation: Incarnation, record: &Record) -> bool {
+/// Whether [`restore`] must be carried out for a server that last read `memory`: the shard is closed, or it is still
+/// settling and `memory` has a newer unit or a later push. A server asks this at every read of the shard, and takes the
+/// read as its new memory only if the answer is no.
+pub fn needs_restore(store: &ShardSnapshot, memory: Option<&ShardSnapshot>, settle: Duration) -> bool {
+    let Some(epoch) = store.head.epoch.filter(|_| !store.head.sealed) else { return true };
+    if store.head.is_settled(store.now, settle) {
+        return false;
+    }
+    memory.is_some_and(|memory| {
+        memory.head.counter > store.head.counter
+            || restore(store, Some(memory), epoch, store.now).records.iter().any(|(incarnation, record)| {
+                store.records.get(incarnation).is_none_or(|now| record.seq > now.seq)
+            })
+    })
+}
+
+/// Whether a record cannot have been folded and trimmed between `copy` and `unit`.
+fn may_keep(unit: &ShardSnapshot, copy: &ShardSnapshot, incarnation: Incarnation) -> bool {
     let unit_knows = unit.records.contains_key(&incarnation) || unit.tombstones.contains_key(&incarnation);
-    let is_fresh = copy.head.epoch.is_some_and(|epoch| record.epoch == epoch && copy.head.settling);
-    copy.head.counter == unit.head.counter || unit_knows || is_fresh
+    copy.head.counter == unit.head.counter || unit_knows
+}
+
+/// Whether a record was pushed since the restore that a newer unit now replaces. Only what the store holds at this
+/// moment can tell: a memory or an old snapshot of a settling shard says nothing of the folds that came after it.
+fn is_fresh(store: &ShardSnapshot, copy: &ShardSnapshot, record: &Record) -> bool {
+    let is_open = store.head.settling && !store.head.sealed;
+    std::ptr::eq(store, copy) && is_open && store.head.epoch == Some(record.epoch)
 }
 
 fn rebased(unit: &ShardSnapshot, incarnation: Incarnation, record: &Arc<Record>) -> Arc<Record> {

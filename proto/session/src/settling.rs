@@ -1,0 +1,83 @@
+//! When an exporter may show a shard again after its store lost or rolled back its contents.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use metrifold_model::{Epoch, Incarnation};
+
+use crate::{Instant, ShardSnapshot, is_dead};
+
+/// What an exporter may do with what it just read. The worst of all shards decides for the whole view.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Serving {
+    /// Show it: the contents are those of the last view, carried on.
+    Now,
+    /// Show it, though some counters may be below the last view: there was `store.settle` to bring something better. If
+    /// they are, that is a reset, to be named and counted.
+    Anyway,
+    /// Show it only if no counter is below the last view; 503 otherwise.
+    IfNotBelow,
+    /// 503: a source of the last view has not been heard of since the restore.
+    Waiting,
+    /// 503: the shard is closed until a server role has restored it.
+    Sealed,
+}
+
+/// Remembers what an exporter last showed, and decides whether the next view may replace it (DESIGN section 6).
+///
+/// Within one epoch nothing a shard shows ever goes down, so nothing is compared. After a restore, under a new epoch,
+/// a view waits until every live source of the last one has pushed, has a tombstone, or is past its time to live, and
+/// while any counter would be below the last view; but no longer than `store.settle` after the restore. An exporter
+/// that has shown nothing yet has nothing to wait for.
+///
+/// Holds one id and one instant per live source.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Settling {
+    shards: BTreeMap<u16, LastView>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct LastView {
+    epoch: Option<Epoch>,
+    /// Sources that were live then, and when the store had last heard of them.
+    live: Vec<(Incarnation, Instant)>,
+}
+
+impl Settling {
+    /// Whether `shard`, just read, may be shown. `settle` is `store.settle`, `ttl` the time to live (`None`: off).
+    pub fn check(
+        &self,
+        shard: u16,
+        snapshot: &ShardSnapshot,
+        settle: Duration,
+        ttl: Option<Duration>,
+    ) -> Serving {
+        let head = &snapshot.head;
+        if head.sealed || head.epoch.is_none() {
+            return Serving::Sealed;
+        }
+        let Some(last) = self.shards.get(&shard).filter(|last| last.epoch != head.epoch) else {
+            return Serving::Now;
+        };
+        if head.is_settled(snapshot.now, settle) {
+            return Serving::Anyway;
+        }
+        let is_back = |(incarnation, seen): &(Incarnation, Instant)| {
+            let has_pushed =
+                snapshot.records.get(incarnation).is_some_and(|record| Some(record.epoch) == head.epoch);
+            let is_past = ttl.is_some_and(|ttl| snapshot.now.since(*seen) > ttl);
+            has_pushed || is_past || snapshot.tombstones.contains_key(incarnation)
+        };
+        if last.live.iter().all(is_back) { Serving::IfNotBelow } else { Serving::Waiting }
+    }
+
+    /// Remembers that `shard` was shown as in `snapshot`.
+    pub fn served(&mut self, shard: u16, snapshot: &ShardSnapshot, ttl: Option<Duration>) {
+        let live = snapshot
+            .records
+            .iter()
+            .filter(|(_, record)| !is_dead(record, snapshot.now, ttl))
+            .map(|(incarnation, record)| (*incarnation, record.seen))
+            .collect();
+        self.shards.insert(shard, LastView { epoch: snapshot.head.epoch, live });
+    }
+}
