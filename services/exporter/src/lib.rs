@@ -1,1 +1,3 @@
 //! The merged view over HTTP: /metrics, health and own metrics.
+mod deadline;
+mod flight;
