@@ -29,9 +29,37 @@ pub fn encode_key(descriptor: &Descriptor) -> String {
 
 /// Reads a key written by [`encode_key`] or by Python. Label values must be strings.
 pub fn decode_key(kind: Kind, json: &[u8]) -> Result<Descriptor, serde_json::Error> {
-    let (family, sample, labels, help): (String, String, BTreeMap<String, String>, String) =
-        serde_json::from_slice(json)?;
+    type Fields = (String, String, BTreeMap<String, String>, String);
+    let (family, sample, labels, help) = serde_json::from_slice::<Fields>(json).or_else(|error| {
+        serde_json::from_slice::<Fields>(&without_lone_surrogates(json)).map_err(|_| error)
+    })?;
     Ok(Descriptor::new(kind, family, sample, Labels::new(labels), help))
+}
+
+/// Python writes bytes that were no UTF-8 (`surrogateescape`) as half of a surrogate pair. No text can hold them: each
+/// becomes U+FFFD, as a decoder would have made it, and does not cost the file.
+fn without_lone_surrogates(json: &[u8]) -> Vec<u8> {
+    let mut fixed = json.to_vec();
+    let mut at = 0;
+    while at < fixed.len() {
+        let (first, second) = (unit_at(&fixed, at), unit_at(&fixed, at + 6));
+        at += match (first, second) {
+            (Some(0xd800..=0xdbff), Some(0xdc00..=0xdfff)) => 12,
+            (Some(0xd800..=0xdfff), _) => {
+                fixed[at..at + 6].copy_from_slice(b"\\ufffd");
+                6
+            }
+            _ if fixed[at] == b'\\' => 2,
+            _ => 1,
+        }
+    }
+    fixed
+}
+
+/// The number in an escape `\uXXXX`.
+fn unit_at(json: &[u8], at: usize) -> Option<u16> {
+    let digits = json.get(at..at + 6)?.strip_prefix(b"\\u")?;
+    u16::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
 }
 
 /// Python's `ensure_ascii`: everything outside space to `~` is escaped, beyond the basic plane as a surrogate pair.
@@ -82,6 +110,16 @@ mod tests {
         let python =
             r#"["req", "req_total", {"a": "q\"\\\n\t\u0001\u007f", "b": "\ud83d\ude00"}, "Requests \u00e9"]"#;
         assert_eq!(encode_key(&descriptor), python);
+    }
+
+    #[test]
+    fn half_a_surrogate_pair_becomes_the_replacement_character() {
+        let key = br#"["a", "a\udcff\\udcff", {"p": "\ud83d\ude00\ud83d"}, "x\udc80\udc80"]"#;
+        let descriptor = decode_key(Kind::Counter, key).expect("lenient");
+        assert_eq!(descriptor.sample, "a\u{fffd}\\udcff");
+        assert_eq!(descriptor.labels.get("p"), Some("\u{1F600}\u{fffd}"));
+        assert_eq!(descriptor.help, "x\u{fffd}\u{fffd}");
+        assert!(decode_key(Kind::Counter, b"[1]").is_err());
     }
 
     proptest! {

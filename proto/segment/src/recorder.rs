@@ -388,3 +388,96 @@ fn exceeded_limit(descriptor: &Descriptor, slots: usize) -> Option<&'static str>
     .into_iter()
     .find_map(|(exceeded, limit)| exceeded.then_some(limit))
 }
+
+#[cfg(test)]
+mod tests {
+    use metrifold_model::Kind;
+
+    use super::*;
+    use crate::geometry::REGION_BYTES_MIN;
+    use crate::reader::SegmentReader;
+
+    fn settings(directory: &tempfile::TempDir) -> RecorderSettings {
+        RecorderSettings { directory: Some(directory.path().into()), ..RecorderSettings::default() }
+    }
+
+    fn counter(index: usize) -> Descriptor {
+        let labels = Labels::new([("i", index.to_string())]);
+        Descriptor::new(Kind::Counter, "c", "c_total", labels, "h".repeat(1000))
+    }
+
+    fn read(recorder: &Recorder) -> (DescriptorList, Values) {
+        let RecorderMemory::Mapped { path, .. } = recorder.status().memory else {
+            panic!("not mapped: {:?}", recorder.status());
+        };
+        let mut reader = SegmentReader::open(path).expect("own segment");
+        let (descriptors, values) = reader.refresh().expect("own segment");
+        (descriptors.clone(), values)
+    }
+
+    #[test]
+    fn a_full_region_refuses_new_slots_by_name_and_the_others_go_on() {
+        let directory = tempfile::tempdir().expect("temporary directory");
+        let recorder = Recorder::with_region_bytes(settings(&directory), REGION_BYTES_MIN);
+        let slots: Vec<_> = (0..100).map(|index| recorder.slot(counter(index))).collect();
+        slots.iter().for_each(|slot| slot.add(1.0));
+
+        let status = recorder.status();
+        let seen = 100 - status.refused_slots as usize;
+        assert!((50..100).contains(&seen), "{seen} entries of some 1,060 bytes fit into 64 KiB");
+        assert_eq!(status.refused_slots_named.len(), REFUSED_SLOTS_NAMED_MAX);
+        assert_eq!(status.refused_slots_named[0].sample, "c_total");
+        assert_eq!(status.refused_slots_named[0].reason, "the region of counter is full");
+
+        let (descriptors, values) = read(&recorder);
+        assert_eq!(values, Values::from_slots(vec![1.0; seen]));
+        assert_eq!(recorder.snapshot(), (descriptors, values));
+        assert!(slots.iter().all(|slot| slot.get() == 1.0), "a refused slot still counts for its process");
+        recorder.slot(counter(99)).add(1.0);
+        assert_eq!(slots[99].get(), 2.0, "and stays one slot");
+        let other = recorder.slot(Descriptor::new(Kind::Summary, "s", "s_sum", Labels::default(), ""));
+        other.add(0.5);
+        assert_eq!(read(&recorder).1.slots.last(), Some(&0.5), "another kind has its own region");
+    }
+
+    #[test]
+    fn a_name_beyond_a_limit_is_refused_by_the_limits_name() {
+        let recorder = Recorder::anonymous(RecorderSettings::default());
+        let long = "x".repeat(limits::NAME_BYTES_MAX + 1);
+        let refused = [
+            (Descriptor::new(Kind::Counter, long, "c_total", Labels::default(), ""), "limit name_bytes_max"),
+            (
+                Descriptor::new(
+                    Kind::Counter,
+                    "c",
+                    "c_total",
+                    Labels::new([("a", "y".repeat(limits::LABEL_VALUE_BYTES_MAX + 1))]),
+                    "",
+                ),
+                "limit label_value_bytes_max",
+            ),
+        ];
+        for (descriptor, limit) in refused {
+            let slot = recorder.slot(descriptor);
+            slot.add(2.0);
+            assert_eq!(slot.get(), 2.0);
+            assert_eq!(
+                recorder.status().refused_slots_named.last().map(|slot| slot.reason.as_str()),
+                Some(limit)
+            );
+        }
+        assert!(recorder.snapshot().0.is_empty());
+    }
+
+    #[test]
+    fn the_number_of_slots_is_bounded() {
+        let recorder = Recorder::anonymous(RecorderSettings::default());
+        let counter = |index: usize| {
+            Descriptor::new(Kind::Counter, "c", "c_total", Labels::new([("i", index.to_string())]), "")
+        };
+        (0..=SLOTS_MAX).for_each(|index| recorder.slot(counter(index)).add(1.0));
+        let status = recorder.status();
+        assert_eq!((status.slots, status.refused_slots), (SLOTS_MAX, 1));
+        assert_eq!(status.refused_slots_named[0].reason, "limit slots_per_source_max");
+    }
+}
