@@ -203,8 +203,11 @@ impl Segment {
 
 impl Drop for Segment {
     /// The owner says that the source has ended, although its process lives on. A child that inherited the segment does
-    /// not own it.
+    /// not own it. A descriptor that the application has closed is not closed again: its number may be another file's.
     fn drop(&mut self) {
+        if self.check_descriptor().is_err() {
+            std::mem::forget(Arc::clone(&self.file));
+        }
         if self.is_registered && std::process::id() == self.owner_pid {
             self.mapping.u64(ENDED_WORD).store(1, Ordering::Release);
             ownership::lock().remove(self.identity);

@@ -163,7 +163,7 @@ fn a_fork_amid_creation_leaves_a_working_child() {
             let (recorder, done, slot) = (&recorder, &done, &slot);
             scope.spawn(move || {
                 let mut index = 0;
-                while !done.load(std::sync::atomic::Ordering::Relaxed) && index < 20_000 {
+                while !done.load(std::sync::atomic::Ordering::Relaxed) && index < 3_000 {
                     recorder.slot(counter(&format!("t{thread}_{index}"))).add(1.0);
                     slot.add(1.0);
                     index += 1;
@@ -245,6 +245,36 @@ fn a_low_file_size_limit_is_an_error_code_and_not_a_signal() {
         assert!(matches!(*reason, CreateError::FileSizeLimit { .. }), "{reason}");
     }));
     assert_eq!(std::fs::read_dir(directory.path()).expect("directory").count(), 0);
+}
+
+/// Goal: an application that becomes a daemon and closes every descriptor neither loses counts nor has its files written to.
+/// Method: close all, let another file take the number, then grow the segment and drop it.
+#[test]
+fn a_descriptor_closed_by_the_application_is_never_used_for_another_file() {
+    let directory = tempdir().expect("temporary directory");
+    let elsewhere = tempdir().expect("temporary directory");
+    let path = elsewhere.path().join("precious");
+    assert_succeeds(fork(|| {
+        let recorder = recorder_in(directory.path());
+        let slot = recorder.slot(counter("c"));
+        // SAFETY: this child uses no descriptor opened before, except through the recorder under test.
+        (3..256).for_each(|descriptor| {
+            let _ = unsafe { libc::close(descriptor) };
+        });
+        let files: Vec<_> = (0..64)
+            .map(|_| std::fs::File::options().create(true).append(true).open(&path).expect("open"))
+            .collect();
+        let slots: Vec<_> = (0..500).map(|index| recorder.slot(counter(&format!("m{index}")))).collect();
+        slots.iter().chain([&slot]).for_each(|slot| slot.add(1.0));
+        assert!(slots.iter().chain([&slot]).all(|slot| slot.get() == 1.0));
+        let status = recorder.status();
+        assert!(status.refused_slots > 0);
+        let reason = &status.refused_slots_named[0].reason;
+        assert!(reason.contains("has closed the segment's descriptor"), "{reason}");
+        drop((slots, slot, recorder));
+        assert!(files.iter().all(|file| file.metadata().is_ok_and(|metadata| metadata.len() == 0)));
+    }));
+    assert_eq!(std::fs::read(&path).expect("read"), b"");
 }
 
 /// Needs the right to mount a tmpfs of its own; says so and ends where that is missing.
