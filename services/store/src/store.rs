@@ -65,7 +65,11 @@ pub trait Store: Send + Sync + 'static {
 
     /// A consistent copy of one shard, with the store's clock. A shard nobody ever used is empty and sealed or open as
     /// `push` would find it.
-    async fn snapshot(&self, namespace: &Namespace, shard: ShardIndex) -> Result<Arc<ShardSnapshot>, StoreError>;
+    async fn snapshot(
+        &self,
+        namespace: &Namespace,
+        shard: ShardIndex,
+    ) -> Result<Arc<ShardSnapshot>, StoreError>;
 
     /// Carries out folds and trims if nothing that they rest on has changed ([`Commit::expected_version`] and the seq
     /// of every folded record), increments the shard's counter and gives the archive a new random version.
