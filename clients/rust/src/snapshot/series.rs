@@ -65,6 +65,18 @@ impl Snapshot {
         }
     }
 
+    /// Counts from what `families` show on: their counters, histograms and summaries begin at 0. For a process that
+    /// inherited the registry's values, which others push. Only before the first [`Snapshot::take`].
+    pub fn begin_after(&mut self, families: &[MetricFamily]) {
+        self.take(families, 0.0);
+        for (index, descriptor) in self.descriptors.entries().iter().enumerate() {
+            if !matches!(descriptor.kind, Kind::Gauge(_)) {
+                self.carries[index] = -self.values.slots[index];
+                self.values.slots[index] = 0.0;
+            }
+        }
+    }
+
     /// What the slots mean. Only ever grows.
     pub fn descriptors(&self) -> &DescriptorList {
         &self.descriptors

@@ -164,6 +164,32 @@ fn a_histogram_made_again_with_other_bounds_adds_to_the_old_one() {
 }
 
 #[test]
+fn what_was_inherited_is_not_pushed_again() {
+    let registry = Registry::new();
+    let counter = register(&registry, Counter::new("c_total", "c").expect("valid"));
+    let histogram = register(
+        &registry,
+        Histogram::with_opts(HistogramOpts::new("h", "h").buckets(vec![1.0])).expect("valid"),
+    );
+    let gauge = register(&registry, Gauge::new("i", "i").expect("valid"));
+    counter.inc_by(10.0);
+    histogram.observe(0.5);
+    gauge.set(3.0);
+    let mut snapshot = Snapshot::default();
+    snapshot.begin_after(&registry.gather());
+    counter.inc_by(2.0);
+    histogram.observe(5.0);
+    snapshot.take(&registry.gather(), 1.0);
+    counter.reset();
+    counter.inc();
+    snapshot.take(&registry.gather(), 1.0);
+    assert_eq!(
+        lines(&snapshot),
+        ["c_total{} 3", "h_bucket{le=1.0} 0", "h_bucket{le=+Inf} 1", "h_sum{} 5", "i{} 3"]
+    );
+}
+
+#[test]
 fn a_negative_observation_is_no_reset() {
     let registry = Registry::new();
     let opts = HistogramOpts::new("h", "h").buckets(vec![1.0]);

@@ -1,0 +1,308 @@
+//! The handle that an application holds.
+
+use std::{sync::Arc, time::Duration};
+
+use metrifold_model::{GaugeMode, Labels};
+use metrifold_segment::{Recorder, RecorderSettings};
+use metrifold_session::PusherSettings;
+use prometheus::Registry;
+
+use crate::{
+    Settings, SettingsError, Status, Target, clock,
+    drive::{Driver, Transport},
+    local::LocalCopy,
+    shared::Shared,
+    snapshot::{GaugeModes, Snapshot},
+    source::{self, Source},
+    thread,
+    transport::Grpc,
+};
+
+/// Brings the metrics of this process to Metrifold until it is dropped. Keep it for as long as the process counts:
+///
+/// - Dropping it makes a last push, for at most `METRIFOLD_EXIT_TIMEOUT`.
+/// - A static is never dropped: call [`Pusher::shutdown`] before `main` returns.
+///
+/// In a forked child the thread does not exist: the child's handle says so ([`FlushError::Forked`]) and pushes nothing,
+/// and what the child counts is seen only if it starts a pusher of its own, with [`PusherBuilder::from_now`].
+#[derive(Debug)]
+#[must_use = "dropping the pusher ends it"]
+pub struct Pusher {
+    pub(crate) shared: Arc<Shared>,
+    exit_timeout: Duration,
+}
+
+/// Why a flush did not succeed. Nothing is lost by it: a running pusher goes on trying.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FlushError {
+    /// No acknowledgement in time.
+    #[error("no acknowledgement within {timeout:?} ({})", .last_error.as_deref().unwrap_or("no error so far"))]
+    Timeout {
+        /// How long the call waited.
+        timeout: Duration,
+        /// What [`Status::last_error`] says.
+        last_error: Option<String>,
+    },
+    /// The pusher has ended, and what was counted after its last acknowledgement is not pushed.
+    #[error("the pusher has ended ({})", .last_error.as_deref().unwrap_or("by a shutdown"))]
+    Ended {
+        /// What [`Status::last_error`] says.
+        last_error: Option<String>,
+    },
+    /// This process is a fork of the one that started the pusher.
+    #[error("this process was forked from the one that started the pusher; start another one here")]
+    Forked,
+}
+
+/// Settings of a [`Pusher`]. What is not set is read from the environment, see [`Settings`].
+#[derive(Debug, Default)]
+#[must_use]
+pub struct PusherBuilder {
+    registry: Option<Registry>,
+    recorder: Option<Recorder>,
+    modes: GaugeModes,
+    from_now: bool,
+    target: Option<String>,
+    namespace: Option<String>,
+    instance: Option<String>,
+    labels: Option<Labels>,
+    push_interval: Option<Duration>,
+    exit_timeout: Option<Duration>,
+}
+
+impl Pusher {
+    /// A pusher of the default registry, with the settings of the environment.
+    pub fn builder() -> PusherBuilder {
+        PusherBuilder::default()
+    }
+
+    /// A handle whose thread is still to be started.
+    pub(crate) fn of(settings: &Settings) -> Self {
+        let shared = Arc::new(Shared::new(settings.target.to_string()));
+        Pusher { shared, exit_timeout: settings.exit_timeout }
+    }
+
+    /// Waits until everything that was counted before the call is acknowledged by the target (in a local segment: written),
+    /// for at most `timeout`. Blocks the calling thread only.
+    pub fn flush(&self, timeout: Duration) -> Result<(), FlushError> {
+        self.shared.flush(timeout)
+    }
+
+    /// How the pusher is doing. Never waits.
+    pub fn status(&self) -> Status {
+        self.shared.status()
+    }
+
+    /// Makes the last push, which says that this source has ended, and waits for its acknowledgement for at most
+    /// `timeout`. What is counted afterwards is not pushed.
+    pub fn shutdown(mut self, timeout: Duration) -> Result<(), FlushError> {
+        self.exit_timeout = Duration::ZERO;
+        self.shared.end(timeout)
+    }
+}
+
+impl Drop for Pusher {
+    fn drop(&mut self) {
+        // Whoever wants to know calls `shutdown`.
+        let _ = self.shared.end(self.exit_timeout);
+    }
+}
+
+impl PusherBuilder {
+    /// The registry to push. Default: the crate's [`prometheus::default_registry`].
+    pub fn registry(mut self, registry: Registry) -> Self {
+        self.registry = Some(registry);
+        self
+    }
+
+    /// Pushes the slots of a recorder instead of a registry.
+    pub fn recorder(mut self, recorder: Recorder) -> Self {
+        self.recorder = Some(recorder);
+        self
+    }
+
+    /// How the gauge `name` merges over workers.
+    pub fn gauge_mode(mut self, name: impl Into<String>, mode: GaugeMode) -> Self {
+        self.modes.set(name, mode);
+        self
+    }
+
+    /// How gauges without a mode of their own merge. Default: [`GaugeMode::All`], one series per worker.
+    pub fn default_gauge_mode(mut self, mode: GaugeMode) -> Self {
+        self.modes.set_default(mode);
+        self
+    }
+
+    /// Pushes only what the registry counts from now on: for a forked child, whose registry still shows what the parent
+    /// counted and pushes itself.
+    pub fn from_now(mut self) -> Self {
+        self.from_now = true;
+        self
+    }
+
+    /// As `METRIFOLD_TARGET`.
+    pub fn target(mut self, target: impl Into<String>) -> Self {
+        self.target = Some(target.into());
+        self
+    }
+
+    /// As `METRIFOLD_NAMESPACE`.
+    pub fn namespace(mut self, namespace: impl Into<String>) -> Self {
+        self.namespace = Some(namespace.into());
+        self
+    }
+
+    /// As `METRIFOLD_INSTANCE`.
+    pub fn instance(mut self, instance: impl Into<String>) -> Self {
+        self.instance = Some(instance.into());
+        self
+    }
+
+    /// As `METRIFOLD_LABELS`.
+    pub fn labels(
+        mut self,
+        labels: impl IntoIterator<Item = (impl Into<String>, impl Into<String>)>,
+    ) -> Self {
+        self.labels = Some(Labels::new(labels));
+        self
+    }
+
+    /// As `METRIFOLD_PUSH_INTERVAL`.
+    pub fn push_interval(mut self, interval: Duration) -> Self {
+        self.push_interval = Some(interval);
+        self
+    }
+
+    /// As `METRIFOLD_EXIT_TIMEOUT`.
+    pub fn exit_timeout(mut self, timeout: Duration) -> Self {
+        self.exit_timeout = Some(timeout);
+        self
+    }
+
+    /// The settings as they would be used.
+    pub fn settings(&self) -> Result<Settings, SettingsError> {
+        let overridden = |name: &str| match name {
+            "METRIFOLD_TARGET" => self.target.clone(),
+            "METRIFOLD_NAMESPACE" => self.namespace.clone(),
+            "METRIFOLD_INSTANCE" => self.instance.clone(),
+            _ => None,
+        };
+        // What the builder sets hides a mistake in the environment.
+        let hidden = |name: &str| match name {
+            "METRIFOLD_LABELS" => self.labels.is_some(),
+            "METRIFOLD_PUSH_INTERVAL" => self.push_interval.is_some(),
+            "METRIFOLD_EXIT_TIMEOUT" => self.exit_timeout.is_some(),
+            _ => false,
+        };
+        let lookup =
+            |name: &str| overridden(name).or_else(|| std::env::var(name).ok().filter(|_| !hidden(name)));
+        let mut settings = Settings::from_variables(lookup)?;
+        settings.labels = self.labels.clone().unwrap_or(settings.labels);
+        settings.push_interval = self.push_interval.unwrap_or(settings.push_interval);
+        settings.exit_timeout = self.exit_timeout.unwrap_or(settings.exit_timeout);
+        settings.check()?;
+        Ok(settings)
+    }
+
+    /// Starts pushing. Fails only for settings that can never work; a target that is down is tried until it is up.
+    pub fn start(self) -> Result<Pusher, SettingsError> {
+        let settings = self.settings()?;
+        let pusher = Pusher::of(&settings);
+        let shared = &pusher.shared;
+        let source = self.source();
+        match settings.target.clone() {
+            Target::Local(directory) => start_local(source, directory, settings, shared),
+            Target::Http(url) => {
+                let transport = Grpc::tcp(&url, &settings.namespace)?;
+                start_remote(source, transport, settings, shared);
+            }
+            Target::Unix(path) => {
+                let transport = Grpc::unix(&path, &settings.namespace)?;
+                start_remote(source, transport, settings, shared);
+            }
+            Target::Redis(_) => {
+                let given = settings.target.to_string();
+                return Err(crate::TargetError::Unsupported { given, scheme: "redis".into() }.into());
+            }
+        }
+        Ok(pusher)
+    }
+
+    fn source(self) -> Source {
+        if let Some(recorder) = self.recorder {
+            return Source::Recorder(recorder);
+        }
+        let registry = self.registry.unwrap_or_else(|| prometheus::default_registry().clone());
+        let mut snapshot = Box::new(Snapshot::new(self.modes));
+        if self.from_now {
+            // A collector that panics now will be named by the first ordinary gather.
+            let families = source::gather(&registry).unwrap_or_default();
+            snapshot.begin_after(&families);
+        }
+        Source::Registry { registry, snapshot }
+    }
+}
+
+fn start_local(
+    source: Source,
+    directory: Option<std::path::PathBuf>,
+    settings: Settings,
+    shared: &Arc<Shared>,
+) {
+    let Settings { namespace, instance, labels, push_interval, .. } = settings;
+    let recorder = match &source {
+        Source::Recorder(recorder) => recorder.clone(),
+        Source::Registry { .. } => {
+            Recorder::open(RecorderSettings { directory, namespace, instance, labels })
+        }
+    };
+    let copy = LocalCopy::new(source, recorder, push_interval, Arc::clone(shared));
+    thread::spawn(Arc::clone(shared), move || copy.run());
+}
+
+pub(crate) fn start_remote(
+    source: Source,
+    transport: impl Transport + Send + 'static,
+    settings: Settings,
+    shared: &Arc<Shared>,
+) {
+    let pacing = PusherSettings { interval: settings.push_interval, ..PusherSettings::default() };
+    let machine =
+        metrifold_session::Pusher::new(clock::fresh_incarnation(), settings.worker(), pacing, clock::now());
+    let (for_thread, for_driver) = (Arc::clone(shared), Arc::clone(shared));
+    thread::spawn(Arc::clone(shared), move || {
+        let driver = Driver::new(machine, source, transport, for_driver);
+        thread::block_on(&for_thread, driver.run());
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_builder_wins_over_the_environment_and_is_checked_alike() {
+        let settings = Pusher::builder()
+            .target("unix:/run/m.sock")
+            .namespace("shop")
+            .labels([("zone", "a")])
+            .push_interval(Duration::from_millis(50))
+            .settings()
+            .expect("valid");
+        assert_eq!(settings.target, Target::Unix("/run/m.sock".into()));
+        assert_eq!(settings.namespace.as_str(), "shop");
+        assert_eq!(settings.labels, Labels::new([("zone", "a")]));
+        assert_eq!(settings.push_interval, Duration::from_millis(50));
+
+        for wrong in [
+            Pusher::builder().target("http://"),
+            Pusher::builder().namespace("a{b"),
+            Pusher::builder().labels([("1", "x")]),
+            Pusher::builder().push_interval(Duration::ZERO),
+            Pusher::builder().instance("x".repeat(1000)),
+        ] {
+            let text = format!("{wrong:?}");
+            wrong.registry(Registry::new()).start().expect_err(&text);
+        }
+    }
+}

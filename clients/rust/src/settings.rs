@@ -1,0 +1,247 @@
+//! A client's settings: builder over environment over defaults.
+
+use std::time::Duration;
+
+use metrifold_model::{Labels, Namespace, NamespaceError, Worker, limits};
+
+use crate::{Target, TargetError};
+
+/// Default of `METRIFOLD_PUSH_INTERVAL`.
+pub const PUSH_INTERVAL: Duration = Duration::from_secs(1);
+/// Default of `METRIFOLD_EXIT_TIMEOUT`.
+pub const EXIT_TIMEOUT: Duration = Duration::from_secs(2);
+/// Shortest time between pushes: a shorter one would only load the target.
+pub const PUSH_INTERVAL_MIN: Duration = Duration::from_millis(10);
+/// Longest time between pushes: a source that is silent for longer is taken for dead over and over.
+pub const PUSH_INTERVAL_MAX: Duration = Duration::from_secs(300);
+
+/// What a pusher needs to know.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// Where values go. `METRIFOLD_TARGET`, else Redis by `REDIS_ENABLED` and `REDIS_*`, else `local:`.
+    pub target: Target,
+    /// The application. `METRIFOLD_NAMESPACE`, default `metrifold`.
+    pub namespace: Namespace,
+    /// Host, pod or container. `METRIFOLD_INSTANCE`, default the host's name.
+    pub instance: String,
+    /// Constant labels of this worker. `METRIFOLD_LABELS`, as in `zone=a,tier=web`; default none.
+    pub labels: Labels,
+    /// Time between pushes. `METRIFOLD_PUSH_INTERVAL`, as in `500ms`; default [`PUSH_INTERVAL`].
+    pub push_interval: Duration,
+    /// How long the end of the process may wait for the last push. `METRIFOLD_EXIT_TIMEOUT`; default [`EXIT_TIMEOUT`].
+    pub exit_timeout: Duration,
+}
+
+/// A setting that cannot be used. Never because a target is down.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SettingsError {
+    /// `METRIFOLD_TARGET`.
+    #[error(transparent)]
+    Target(#[from] TargetError),
+    /// `METRIFOLD_NAMESPACE`.
+    #[error(transparent)]
+    Namespace(#[from] NamespaceError),
+    /// `METRIFOLD_INSTANCE`.
+    #[error(
+        "instance {given:?} is not allowed: it must have 1 to {} bytes (set METRIFOLD_INSTANCE)",
+        limits::IDENTITY_BYTES_MAX
+    )]
+    Instance {
+        /// What was given.
+        given: String,
+    },
+    /// `METRIFOLD_LABELS`.
+    #[error("METRIFOLD_LABELS: {part:?} is not name=value with a valid label name")]
+    Labels {
+        /// The part that is wrong.
+        part: String,
+    },
+    /// A span of time.
+    #[error("{name}: {given:?} is no span of time such as 500ms or 2s: {reason}")]
+    Span {
+        /// Which setting.
+        name: &'static str,
+        /// What was given.
+        given: String,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+impl Settings {
+    /// Reads the environment of this process.
+    pub fn from_environment() -> Result<Settings, SettingsError> {
+        Settings::from_variables(|name| std::env::var(name).ok())
+    }
+
+    /// As [`Settings::from_environment`], from any lookup. An empty variable counts as unset.
+    pub fn from_variables(lookup: impl Fn(&str) -> Option<String>) -> Result<Settings, SettingsError> {
+        let variable = |name: &str| lookup(name).filter(|value| !value.is_empty());
+        let target = match variable("METRIFOLD_TARGET").or_else(|| redis_url(&variable)) {
+            Some(text) => text.parse()?,
+            None => Target::Local(None),
+        };
+        let settings = Settings {
+            target,
+            namespace: variable("METRIFOLD_NAMESPACE").map(Namespace::new).transpose()?.unwrap_or_default(),
+            instance: variable("METRIFOLD_INSTANCE").unwrap_or_else(host_name),
+            labels: variable("METRIFOLD_LABELS").map_or(Ok(Labels::default()), |text| labels(&text))?,
+            push_interval: span(&variable, "METRIFOLD_PUSH_INTERVAL", PUSH_INTERVAL)?,
+            exit_timeout: span(&variable, "METRIFOLD_EXIT_TIMEOUT", EXIT_TIMEOUT)?,
+        };
+        settings.check()?;
+        Ok(settings)
+    }
+
+    /// Checks what a builder may have set.
+    pub(crate) fn check(&self) -> Result<(), SettingsError> {
+        if self.instance.is_empty() || self.instance.len() > limits::IDENTITY_BYTES_MAX {
+            return Err(SettingsError::Instance { given: self.instance.clone() });
+        }
+        if let Some((name, value)) = self.labels.iter().find(|(name, value)| !is_label(name, value)) {
+            return Err(SettingsError::Labels { part: format!("{name}={value}") });
+        }
+        if !(PUSH_INTERVAL_MIN..=PUSH_INTERVAL_MAX).contains(&self.push_interval) {
+            return Err(SettingsError::Span {
+                name: "METRIFOLD_PUSH_INTERVAL",
+                given: format!("{:?}", self.push_interval),
+                reason: format!("it must lie between {PUSH_INTERVAL_MIN:?} and {PUSH_INTERVAL_MAX:?}"),
+            });
+        }
+        Ok(())
+    }
+
+    /// This process as a source.
+    pub(crate) fn worker(&self) -> Worker {
+        Worker {
+            instance: self.instance.clone(),
+            process: std::process::id().to_string(),
+            labels: self.labels.clone(),
+        }
+    }
+}
+
+/// The target that gunicorn-prometheus-exporter's variables name, if `REDIS_ENABLED` is true.
+fn redis_url(variable: &impl Fn(&str) -> Option<String>) -> Option<String> {
+    let enabled = variable("REDIS_ENABLED")?;
+    if !matches!(enabled.to_ascii_lowercase().as_str(), "true" | "1" | "yes" | "on") {
+        return None;
+    }
+    let or = |name, default: &str| variable(name).unwrap_or_else(|| default.into());
+    let (host, port, database) =
+        (or("REDIS_HOST", "127.0.0.1"), or("REDIS_PORT", "6379"), or("REDIS_DB", "0"));
+    let text = format!("redis://{host}:{port}/{database}");
+    // What is no address is parsed once more by the caller, who says what is wrong.
+    let Ok(mut url) = url::Url::parse(&text) else { return Some(text) };
+    if let Some(password) = variable("REDIS_PASSWORD") {
+        url.set_password(Some(&password)).ok()?;
+    }
+    Some(url.into())
+}
+
+fn host_name() -> String {
+    let name = gethostname::gethostname().to_string_lossy().into_owned();
+    if name.is_empty() { "localhost".into() } else { name }
+}
+
+fn labels(text: &str) -> Result<Labels, SettingsError> {
+    let parts = text.split(',').filter(|part| !part.trim().is_empty());
+    let pair = |part: &str| match part.split_once('=') {
+        Some((name, value)) if is_label(name.trim(), value.trim()) => {
+            Ok((name.trim().to_owned(), value.trim().to_owned()))
+        }
+        _ => Err(SettingsError::Labels { part: part.into() }),
+    };
+    Ok(Labels::new(parts.map(pair).collect::<Result<Vec<_>, _>>()?))
+}
+
+fn is_label(name: &str, value: &str) -> bool {
+    let mut characters = name.chars();
+    characters.next().is_some_and(|first| first.is_ascii_alphabetic() || first == '_')
+        && characters.all(|character| character.is_ascii_alphanumeric() || character == '_')
+        && name.len() <= limits::NAME_BYTES_MAX
+        && value.len() <= limits::LABEL_VALUE_BYTES_MAX
+}
+
+fn span(
+    variable: &impl Fn(&str) -> Option<String>,
+    name: &'static str,
+    default: Duration,
+) -> Result<Duration, SettingsError> {
+    let Some(given) = variable(name) else { return Ok(default) };
+    humantime::parse_duration(given.trim()).map_err(|error| SettingsError::Span {
+        name,
+        given,
+        reason: error.to_string(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(variables: &[(&str, &str)]) -> Result<Settings, SettingsError> {
+        let variables: std::collections::HashMap<_, _> = variables.iter().copied().collect();
+        Settings::from_variables(|name| variables.get(name).map(ToString::to_string))
+    }
+
+    #[test]
+    fn defaults_run() {
+        let settings = read(&[("METRIFOLD_TARGET", "")]).expect("defaults");
+        assert_eq!(settings.target, Target::Local(None));
+        assert_eq!(settings.namespace.as_str(), "metrifold");
+        assert!(!settings.instance.is_empty());
+        assert_eq!((settings.push_interval, settings.exit_timeout), (PUSH_INTERVAL, EXIT_TIMEOUT));
+    }
+
+    #[test]
+    fn every_variable_is_read() {
+        let settings = read(&[
+            ("METRIFOLD_TARGET", "http://c:9091"),
+            ("METRIFOLD_NAMESPACE", "shop"),
+            ("METRIFOLD_INSTANCE", "pod-1"),
+            ("METRIFOLD_LABELS", "zone=a, tier=web,"),
+            ("METRIFOLD_PUSH_INTERVAL", "250ms"),
+            ("METRIFOLD_EXIT_TIMEOUT", "3s"),
+        ])
+        .expect("valid");
+        assert_eq!(settings.target, Target::Http("http://c:9091".into()));
+        assert_eq!(settings.namespace.as_str(), "shop");
+        assert_eq!(settings.instance, "pod-1");
+        assert_eq!(settings.labels, Labels::new([("zone", "a"), ("tier", "web")]));
+        assert_eq!(settings.push_interval, Duration::from_millis(250));
+        assert_eq!(settings.exit_timeout, Duration::from_secs(3));
+    }
+
+    #[test]
+    fn the_redis_variables_of_the_gunicorn_exporter_name_a_target_unless_another_is_set() {
+        let redis =
+            [("REDIS_ENABLED", "true"), ("REDIS_HOST", "r"), ("REDIS_PORT", "7000"), ("REDIS_DB", "2")];
+        let secret = [("REDIS_PASSWORD", "p@ss")];
+        let settings = read(&[&redis[..], &secret[..]].concat()).expect("valid");
+        assert_eq!(settings.target, Target::Redis("redis://:p%40ss@r:7000/2".into()));
+        let other = [("METRIFOLD_TARGET", "local:/x")];
+        let settings = read(&[&redis[..], &other[..]].concat()).expect("valid");
+        assert_eq!(settings.target, Target::Local(Some("/x".into())));
+        assert_eq!(read(&[("REDIS_ENABLED", "false")]).expect("valid").target, Target::Local(None));
+    }
+
+    #[test]
+    fn a_bad_setting_is_refused_by_name() {
+        let long = "x".repeat(limits::IDENTITY_BYTES_MAX + 1);
+        let table = [
+            ("METRIFOLD_TARGET", "what", "none of local:DIR"),
+            ("METRIFOLD_NAMESPACE", "a/b", "namespace \"a/b\""),
+            ("METRIFOLD_INSTANCE", long.as_str(), "METRIFOLD_INSTANCE"),
+            ("METRIFOLD_LABELS", "zone", "\"zone\""),
+            ("METRIFOLD_LABELS", "1x=y", "\"1x=y\""),
+            ("METRIFOLD_PUSH_INTERVAL", "soon", "METRIFOLD_PUSH_INTERVAL: \"soon\""),
+            ("METRIFOLD_PUSH_INTERVAL", "0s", "between 10ms and 300s"),
+            ("METRIFOLD_EXIT_TIMEOUT", "-1", "METRIFOLD_EXIT_TIMEOUT"),
+        ];
+        for (name, value, part) in table {
+            let error = read(&[(name, value)]).expect_err(name).to_string();
+            assert!(error.contains(part), "{error}");
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! How a push travels.
+
+use std::time::Duration;
+
+mod grpc;
+
+pub(crate) use grpc::Grpc;
+
+/// How long one attempt may wait for a connection. Below the time of an attempt, so that the error names the cause.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
