@@ -129,3 +129,26 @@ fn a_recorder_that_writes_its_own_segment_needs_no_copy() {
     pusher.flush(AMPLE).expect("nothing to do");
     only_segment(directory.path());
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn the_one_thread_takes_no_signal_of_the_application() {
+    let directory = tempfile::tempdir().expect("temporary");
+    let start = Pusher::builder().registry(Registry::new()).target(target(directory.path()));
+    let pusher = start.start().expect("valid");
+    pusher.flush(AMPLE).expect("the thread runs");
+    let tasks = std::fs::read_dir("/proc/self/task").expect("procfs");
+    let statuses = tasks.filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("status")).ok());
+    // The kernel keeps 15 bytes of a name.
+    let ours: Vec<_> = statuses.filter(|status| status.starts_with("Name:\tmetrifold-pushe\n")).collect();
+    assert!(!ours.is_empty());
+    for status in ours {
+        let blocked = status.lines().find_map(|line| line.strip_prefix("SigBlk:\t")).expect("a mask");
+        let blocked = u64::from_str_radix(blocked, 16).expect("hexadecimal");
+        for signal in
+            [nix::libc::SIGTERM, nix::libc::SIGINT, nix::libc::SIGHUP, nix::libc::SIGUSR1, nix::libc::SIGCHLD]
+        {
+            assert_ne!(blocked & (1 << (signal - 1)), 0, "signal {signal}");
+        }
+    }
+}
