@@ -19,6 +19,7 @@ mod identity;
 mod kind;
 mod labels;
 pub mod limits;
+mod number;
 mod values;
 
 pub use descriptor::{Descriptor, DescriptorHash, DescriptorList, SeriesKey};
@@ -26,4 +27,5 @@ pub use double_double::DoubleDouble;
 pub use identity::{Epoch, Incarnation, Namespace, NamespaceError, Seq, Worker};
 pub use kind::{GaugeMode, Kind, MergeMode};
 pub use labels::Labels;
+pub use number::{format_float, greater, lesser, newer, write_float};
 pub use values::Values;

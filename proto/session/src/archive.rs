@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use metrifold_model::{Descriptor, DoubleDouble, MergeMode, SeriesKey};
+use metrifold_model::{Descriptor, DoubleDouble, MergeMode, SeriesKey, greater, lesser, newer};
 
 use crate::{Record, Tombstone};
 
@@ -69,14 +69,16 @@ impl Archived {
     fn combine(self, other: Archived) -> Archived {
         match (self, other) {
             (Archived::Sum(one), Archived::Sum(two)) => Archived::Sum(one + two),
-            (Archived::Min(one), Archived::Min(two)) => Archived::Min(if two < one { two } else { one }),
-            (Archived::Max(one), Archived::Max(two)) => Archived::Max(if two > one { two } else { one }),
-            (Archived::MostRecent { timestamp: one, .. }, Archived::MostRecent { timestamp: two, .. })
-                if two > one =>
-            {
-                other
+            (Archived::Min(one), Archived::Min(two)) => Archived::Min(lesser(one, two)),
+            (Archived::Max(one), Archived::Max(two)) => Archived::Max(greater(one, two)),
+            (
+                Archived::MostRecent { value: one, timestamp: first },
+                Archived::MostRecent { value: two, timestamp: second },
+            ) => {
+                let (value, timestamp) = newer((one, first), (two, second));
+                Archived::MostRecent { value, timestamp }
             }
-            // A key fixes its kind and a kind its variant, so the remaining pairs are "keep the older".
+            // A key fixes its kind and a kind its variant, so no other pair meets.
             (kept, _) => kept,
         }
     }
