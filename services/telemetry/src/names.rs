@@ -72,7 +72,7 @@ pub const SAMPLES: MetricName =
 /// Conflicting families.
 pub const CONFLICTS: MetricName = named(
     "metrifold_view_conflicts",
-    "Conflicts of type or gauge mode at the last read; the samples of the later one are left out of the view.",
+    "Families or samples left out of the merged view at the last read, by conflict of type or name; the log names them.",
     &["namespace"],
 );
 /// Announced resets.

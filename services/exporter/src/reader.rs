@@ -1,0 +1,144 @@
+//! One read of a namespace: shards, merge, and whether the result may be shown.
+
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use futures::future::try_join_all;
+use metrifold_merge::{Conflict, MergeOptions, View};
+use metrifold_model::Namespace;
+use metrifold_session::{Serving, Settling, ShardSnapshot, is_dead};
+use metrifold_store::{ShardIndex, Store, StoreError};
+use metrifold_telemetry::Metrics;
+use parking_lot::Mutex;
+
+use crate::{ExporterSettings, ScrapeError, floor};
+
+/// Reads one namespace and remembers what it showed last.
+pub(crate) struct Reader {
+    store: Arc<dyn Store>,
+    namespace: Namespace,
+    settings: ExporterSettings,
+    metrics: Metrics,
+    last: Mutex<LastView>,
+}
+
+#[derive(Default)]
+struct LastView {
+    settling: Settling,
+    view: Option<View>,
+}
+
+impl Reader {
+    pub(crate) fn new(
+        store: Arc<dyn Store>,
+        namespace: Namespace,
+        settings: ExporterSettings,
+        metrics: Metrics,
+    ) -> Reader {
+        Reader { store, namespace, settings, metrics, last: Mutex::default() }
+    }
+
+    /// Reads, merges and encodes. Never called twice at once.
+    pub(crate) async fn read(self: Arc<Self>) -> Result<Bytes, ScrapeError> {
+        let shards = self.shards().await.map_err(|error| ScrapeError::Unreadable(error.to_string()))?;
+        self.show(&shards)
+    }
+
+    async fn shards(&self) -> Result<Vec<Arc<ShardSnapshot>>, StoreError> {
+        let count = self.store.shards(&self.namespace).await?;
+        try_join_all((0..count).map(|shard| self.store.snapshot(&self.namespace, ShardIndex(shard)))).await
+    }
+
+    fn show(&self, shards: &[Arc<ShardSnapshot>]) -> Result<Bytes, ScrapeError> {
+        self.count_sources(shards);
+        let mut last = self.last.lock();
+        let serving = self.serving(&last.settling, shards)?;
+        let view = metrifold_merge::merge(shards, &self.merge_options());
+        self.compare(serving, last.view.as_ref(), &view)?;
+        let mut text = Vec::new();
+        metrifold_exposition::encode_text(&view, &mut text);
+        self.report(&view, last.view.as_ref());
+        for (shard, snapshot) in (0..).zip(shards) {
+            last.settling.served(shard, snapshot, self.settings.ttl);
+        }
+        last.view = Some(view);
+        Ok(text.into())
+    }
+
+    /// The worst of all shards, if that allows a view at all.
+    fn serving(&self, settling: &Settling, shards: &[Arc<ShardSnapshot>]) -> Result<Serving, ScrapeError> {
+        let mut worst = Serving::Now;
+        for (shard, snapshot) in (0..).zip(shards) {
+            let serving = settling.check(shard, snapshot, self.settings.settle, self.settings.ttl);
+            if serving == Serving::Sealed {
+                return Err(ScrapeError::Sealed { namespace: self.namespace.clone(), shard });
+            }
+            worst = worst.max(serving);
+        }
+        match worst {
+            Serving::Waiting => {
+                Err(self.settling("not every source of the last view has pushed again".into()))
+            }
+            other => Ok(other),
+        }
+    }
+
+    /// After a restore, no counter may be below the last view, until the time for something better is over.
+    fn compare(&self, serving: Serving, last: Option<&View>, view: &View) -> Result<(), ScrapeError> {
+        let Some(last) = last.filter(|_| serving != Serving::Now) else { return Ok(()) };
+        let Some(below) = floor::below(last, view) else { return Ok(()) };
+        if serving == Serving::IfNotBelow {
+            return Err(self.settling(format!("{below} is still below the last view")));
+        }
+        self.metrics.view_resets.with_label_values(&[self.namespace.as_str()]).inc();
+        tracing::error!(
+            namespace = %self.namespace,
+            series = %below,
+            "the store came back without what it had held, and nobody brought it back within store.settle: counters reset"
+        );
+        Ok(())
+    }
+
+    fn settling(&self, reason: String) -> ScrapeError {
+        ScrapeError::Settling { namespace: self.namespace.clone(), reason }
+    }
+
+    fn merge_options(&self) -> MergeOptions {
+        MergeOptions {
+            ttl: self.settings.ttl,
+            gauge_retention: self.settings.gauge_retention,
+            host_label: self.settings.host_label,
+        }
+    }
+
+    /// Sets the gauges about the view, and logs each conflict when it appears.
+    fn report(&self, view: &View, former: Option<&View>) {
+        let label = [self.namespace.as_str()];
+        let samples = view.families.iter().map(|family| family.samples.len()).sum();
+        self.metrics.samples.with_label_values(&label).set(gauge_value(samples));
+        self.metrics.conflicts.with_label_values(&label).set(gauge_value(view.conflicts.len()));
+        let known: &[Conflict] = former.map_or(&[], |former| &former.conflicts);
+        for conflict in view.conflicts.iter().filter(|conflict| known.binary_search(conflict).is_err()) {
+            tracing::warn!(namespace = %self.namespace, %conflict, "samples are left out of the view");
+        }
+    }
+
+    fn count_sources(&self, shards: &[Arc<ShardSnapshot>]) {
+        let (mut live, mut dead, mut folded) = (0, 0, 0);
+        for shard in shards {
+            let ended = shard.records.values().filter(|record| is_dead(record, shard.now, self.settings.ttl));
+            let ended = ended.count();
+            dead += ended;
+            live += shard.records.len() - ended;
+            folded += shard.tombstones.keys().filter(|source| !shard.records.contains_key(source)).count();
+        }
+        for (state, count) in [("live", live), ("dead", dead), ("folded", folded)] {
+            let gauge = self.metrics.sources.with_label_values(&[self.namespace.as_str(), state]);
+            gauge.set(gauge_value(count));
+        }
+    }
+}
+
+fn gauge_value(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,35 @@
+//! What an exporter is told.
+
+use std::time::Duration;
+
+use metrifold_model::Namespace;
+
+/// Settings of an exporter.
+#[derive(Clone, Debug)]
+pub struct ExporterSettings {
+    /// Served where a scrape does not name one. Default `metrifold`.
+    pub namespace: Namespace,
+    /// Longest time that a scrape may take; Prometheus's own time-out counts if it is shorter. Default 10 s.
+    pub scrape_timeout: Duration,
+    /// How long a view waits for the sources of the one before after the store came back. Default 3 s.
+    pub settle: Duration,
+    /// Time after the last push at which a source counts as dead; `None`: only explicit ends count. Default 300 s.
+    pub ttl: Option<Duration>,
+    /// How long a dead worker's own gauge series are shown. Default 300 s.
+    pub gauge_retention: Duration,
+    /// Whether per-worker series carry the label `host` besides `pid`. Default false.
+    pub host_label: bool,
+}
+
+impl Default for ExporterSettings {
+    fn default() -> Self {
+        ExporterSettings {
+            namespace: Namespace::default(),
+            scrape_timeout: Duration::from_secs(10),
+            settle: Duration::from_secs(3),
+            ttl: Some(Duration::from_secs(300)),
+            gauge_retention: Duration::from_secs(300),
+            host_label: false,
+        }
+    }
+}
