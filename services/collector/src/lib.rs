@@ -1,1 +1,36 @@
 //! The door of a server: gRPC ingest, segment directories, liveness and folding.
+//!
+//! - [`ingest`] takes pushes from other processes over gRPC and hands them to a [`Store`](metrifold_store::Store).
+//! - [`Agent`] holds the segments of one directory and pushes their values to one or two [`Target`]s: the worker's side
+//!   of the protocol for processes that only write memory. A dead worker's last values are pushed however it died.
+//! - [`Reaper`] opens and restores shards, folds dead sources and trims old tombstones. Any number may run at once.
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use metrifold_collector::{Reaper, ReaperSettings};
+//! use metrifold_model::Namespace;
+//! use metrifold_store::{EmbeddedSettings, EmbeddedStore};
+//!
+//! # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+//! # runtime.block_on(async {
+//! let store = Arc::new(EmbeddedStore::open(EmbeddedSettings::default())?);
+//! let mut reaper = Reaper::new(store.clone(), Namespace::default(), ReaperSettings::default());
+//! reaper.pass().await;
+//! let service = metrifold_collector::ingest(store, Namespace::default()).await;
+//! # let _ = service;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # })?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod agent;
+mod clock;
+mod ingest;
+mod reaper;
+mod target;
+
+pub use agent::{Agent, AgentError, AgentSettings, AgentStatus};
+pub use ingest::ingest;
+pub use reaper::{Reaper, ReaperSettings};
+pub use target::{GrpcTarget, StoreTarget, Target, TargetError};

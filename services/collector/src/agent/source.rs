@@ -1,0 +1,191 @@
+//! One segment and the pushers that bring its values to the targets.
+
+use std::{path::PathBuf, sync::Arc};
+
+use metrifold_model::{Epoch, Incarnation, Namespace, Seq, Values};
+use metrifold_segment::{Holder, HolderError, HolderState, Liveness, SegmentError, SegmentReader};
+use metrifold_session::{Answer, Instant, Push, Pusher, PusherSettings, PusherState, Step};
+
+use crate::target::{self, Target};
+
+/// A segment under this agent's care.
+pub(super) struct Source {
+    reader: SegmentReader,
+    lanes: Vec<Lane>,
+    /// The values at the scan that first found the lock gone.
+    values_at_death: Option<Values>,
+    has_ended: bool,
+}
+
+/// One target's side of a source.
+struct Lane {
+    pusher: Pusher,
+    holder: Holder,
+    target: u64,
+    /// A call is under way; its outcome comes back through [`Source::answered`] or [`Source::failed`].
+    is_sending: bool,
+    is_done: bool,
+}
+
+/// Why a segment cannot be served now.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum SourceError {
+    #[error(transparent)]
+    Segment(#[from] SegmentError),
+    #[error(transparent)]
+    Holder(#[from] HolderError),
+}
+
+/// A push to send, and to which target.
+pub(super) struct Outgoing {
+    pub(super) lane: usize,
+    pub(super) push: Push,
+}
+
+impl Source {
+    /// Opens a segment, going on where a former agent stopped.
+    pub(super) fn open(
+        path: PathBuf,
+        targets: &[Arc<dyn Target>],
+        settings: PusherSettings,
+        now: Instant,
+    ) -> Result<Source, SourceError> {
+        let reader = SegmentReader::open(&path)?;
+        let lanes = targets.iter().map(|target| {
+            let id = target::id(target.as_ref());
+            let holder = Holder::open(&path, id)?;
+            let pusher = match holder.load() {
+                Some(state) => {
+                    Pusher::resume(pusher_state(state, now), reader.header().worker(), settings, now)
+                }
+                None => Pusher::new(reader.header().incarnation, reader.header().worker(), settings, now),
+            };
+            Ok(Lane { pusher, holder, target: id, is_sending: false, is_done: false })
+        });
+        let lanes = lanes.collect::<Result<_, HolderError>>()?;
+        Ok(Source { reader, lanes, values_at_death: None, has_ended: false })
+    }
+
+    pub(super) fn namespace(&self) -> &Namespace {
+        &self.reader.header().namespace
+    }
+
+    /// Whether the worker is dead for sure.
+    pub(super) fn has_ended(&self) -> bool {
+        self.has_ended
+    }
+
+    /// Whether every target has acknowledged the last value.
+    pub(super) fn is_done(&self) -> bool {
+        self.lanes.iter().all(|lane| lane.is_done)
+    }
+
+    /// Whether every target has acknowledged everything that it was sent.
+    pub(super) fn is_acknowledged(&self) -> bool {
+        self.lanes.iter().all(|lane| lane.is_done || lane.pusher.is_acknowledged())
+    }
+
+    /// Looks whether the worker still lives. It is dead when its lock was gone at two scans with the same values: a
+    /// child that has just forked may write for a moment after its parent's lock was dropped.
+    pub(super) fn examine(&mut self, now: Instant) -> Result<(), SourceError> {
+        if self.has_ended {
+            return Ok(());
+        }
+        if self.reader.liveness()? == Liveness::Alive {
+            self.values_at_death = None;
+            return Ok(());
+        }
+        let (_, values) = self.reader.refresh()?;
+        if self.values_at_death.as_ref() == Some(&values) {
+            self.has_ended = true;
+            self.lanes.iter_mut().for_each(|lane| lane.pusher.hurry(now));
+        }
+        self.values_at_death = Some(values);
+        Ok(())
+    }
+
+    /// What is to be sent now. What a push says is in the segment before it is sent.
+    pub(super) fn outgoing(
+        &mut self,
+        now: Instant,
+        fresh: impl Fn() -> Incarnation,
+    ) -> Result<Vec<Outgoing>, SourceError> {
+        let mut outgoing = Vec::new();
+        for index in 0..self.lanes.len() {
+            let lane = &mut self.lanes[index];
+            if lane.is_sending || lane.is_done {
+                continue;
+            }
+            let push = match lane.pusher.poll(now, fresh()) {
+                Step::Wait(_) => continue,
+                Step::Done => {
+                    lane.is_done = true;
+                    continue;
+                }
+                Step::Resend(push) => push,
+                Step::Gather => {
+                    let (descriptors, values) = self.reader.refresh()?;
+                    let push = lane.pusher.offer(now, descriptors, values, self.has_ended);
+                    lane.holder.record_sent(&holder_state(lane.pusher.state(), lane.target))?;
+                    push
+                }
+            };
+            lane.is_sending = true;
+            outgoing.push(Outgoing { lane: index, push });
+        }
+        Ok(outgoing)
+    }
+
+    /// Takes an answer. `true`: the target has heard of this source for the first time, or was asked to, so its next
+    /// push should not wait for the interval.
+    pub(super) fn answered(&mut self, lane: usize, now: Instant, seq: Seq, answer: Answer) {
+        let has_ended = self.has_ended;
+        let lane = &mut self.lanes[lane];
+        lane.is_sending = false;
+        lane.pusher.answered(now, seq, answer);
+        let state = lane.pusher.state();
+        lane.holder.record_answer(state.acked.0, state.epoch.map_or(0, |epoch| epoch.0));
+        if has_ended && !matches!(answer, Answer::Sealed | Answer::Refused(_)) {
+            lane.pusher.hurry(now);
+        }
+    }
+
+    /// A call got no answer; the pusher sends it again when it is time.
+    pub(super) fn failed(&mut self, lane: usize) {
+        self.lanes[lane].is_sending = false;
+    }
+
+    /// The target answers again.
+    pub(super) fn reconnected(&mut self, lane: usize, now: Instant) {
+        self.lanes[lane].pusher.reconnected(now);
+    }
+
+    /// Push as soon as possible.
+    pub(super) fn hurry(&mut self, now: Instant) {
+        self.lanes.iter_mut().for_each(|lane| lane.pusher.hurry(now));
+    }
+}
+
+fn pusher_state(state: HolderState, now: Instant) -> PusherState {
+    PusherState {
+        incarnation: Incarnation(state.incarnation),
+        sent: Seq(state.sent),
+        acked: Seq(state.acked),
+        epoch: (state.epoch != 0).then_some(Epoch(state.epoch)),
+        values: (!state.values.slots.is_empty()).then_some(state.values),
+        base: state.base,
+        answered: now,
+    }
+}
+
+fn holder_state(state: &PusherState, target: u64) -> HolderState {
+    HolderState {
+        target,
+        epoch: state.epoch.map_or(0, |epoch| epoch.0),
+        acked: state.acked.0,
+        sent: state.sent.0,
+        incarnation: state.incarnation.0,
+        values: state.values.clone().unwrap_or_default(),
+        base: state.base.clone(),
+    }
+}

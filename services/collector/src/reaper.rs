@@ -1,0 +1,178 @@
+//! Opens and restores shards, folds dead sources, trims old tombstones.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+    time::Duration,
+};
+
+use metrifold_model::Namespace;
+use metrifold_session::{Commit, Instant, ReapPolicy, ShardSnapshot, reap};
+use metrifold_store::{CommitOutcome, ShardIndex, Store, StoreError};
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock;
+
+/// How a reaper works.
+#[derive(Clone, Debug)]
+pub struct ReaperSettings {
+    /// When sources count as dead and when tombstones go.
+    pub policy: ReapPolicy,
+    /// Time between two passes. Default 1 s.
+    pub interval: Duration,
+    /// How long a reaper that has never read a shard waits for one that has, before it opens a sealed one. Default 2 s.
+    pub restore_grace: Duration,
+}
+
+impl Default for ReaperSettings {
+    fn default() -> Self {
+        ReaperSettings {
+            policy: ReapPolicy::default(),
+            interval: Duration::from_secs(1),
+            restore_grace: Duration::from_secs(2),
+        }
+    }
+}
+
+/// Commits per shard and pass: what others changed meanwhile is tried again, a large backlog waits for the next pass.
+const COMMITS_PER_PASS_MAX: usize = 8;
+
+/// Tends all namespaces of a store. Any number of reapers may do so at once: every step is a compare-and-set.
+pub struct Reaper {
+    store: Arc<dyn Store>,
+    namespace: Namespace,
+    settings: ReaperSettings,
+    shards: HashMap<(Namespace, ShardIndex), Memory>,
+    is_failing: bool,
+}
+
+/// What a reaper remembers of one shard.
+#[derive(Default)]
+struct Memory {
+    /// The shard as last read or changed: what it is restored from, should its store lose it.
+    last: Option<Arc<ShardSnapshot>>,
+    sealed_since: Option<Instant>,
+    /// The archive's age as last seen, and since when it has stood there.
+    age: Option<(Instant, Instant)>,
+}
+
+impl Reaper {
+    /// Tends `store`; `namespace` is opened even if nobody has pushed to it yet.
+    pub fn new(store: Arc<dyn Store>, namespace: Namespace, settings: ReaperSettings) -> Self {
+        Reaper { store, namespace, settings, shards: HashMap::new(), is_failing: false }
+    }
+
+    /// Passes over the store at every interval, until `shutdown`.
+    pub async fn run(mut self, shutdown: CancellationToken) {
+        let mut ticks = tokio::time::interval(self.settings.interval);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                _ = ticks.tick() => self.pass().await,
+            }
+        }
+    }
+
+    /// Tends every shard once. A store that fails is tried again at the next pass; only the change is logged.
+    pub async fn pass(&mut self) {
+        match self.tend_all().await {
+            Ok(()) if self.is_failing => tracing::info!("the store can be tended again"),
+            Ok(()) => {}
+            Err(error) if self.is_failing => tracing::debug!(%error, "the store still cannot be tended"),
+            Err(error) => tracing::warn!(%error, "the store cannot be tended: nothing is folded meanwhile"),
+        }
+    }
+
+    async fn tend_all(&mut self) -> Result<(), StoreError> {
+        let outcome = self.tend_namespaces().await;
+        self.is_failing = outcome.is_err();
+        outcome
+    }
+
+    async fn tend_namespaces(&mut self) -> Result<(), StoreError> {
+        let mut namespaces: BTreeSet<_> = self.store.namespaces().await?.into_iter().collect();
+        namespaces.insert(self.namespace.clone());
+        let mut first_error = Ok(());
+        for namespace in namespaces {
+            for shard in 0..self.store.shards(&namespace).await? {
+                // One shard's failure is no reason to neglect the others.
+                first_error = first_error.and(self.tend(&namespace, ShardIndex(shard)).await);
+            }
+        }
+        first_error
+    }
+
+    async fn tend(&mut self, namespace: &Namespace, shard: ShardIndex) -> Result<(), StoreError> {
+        let store = self.store.clone();
+        let settings = self.settings.clone();
+        let memory = self.shards.entry((namespace.clone(), shard)).or_default();
+        let mut snapshot = store.snapshot(namespace, shard).await?;
+        if memory.must_restore(&snapshot, clock::now(), settings.restore_grace) {
+            let last = memory.last.as_deref();
+            let outcome = store.restore(namespace, shard, last, settings.policy.settle).await?;
+            if outcome == CommitOutcome::Committed {
+                tracing::info!(%namespace, shard = shard.0, from_memory = last.is_some(), "opened a sealed shard");
+            }
+            snapshot = store.snapshot(namespace, shard).await?;
+        }
+        if snapshot.head.sealed || snapshot.head.epoch.is_none() {
+            return Ok(());
+        }
+        for _ in 0..COMMITS_PER_PASS_MAX {
+            let Some(commit) = reap(&snapshot, &settings.policy) else { break };
+            if store.commit(namespace, shard, &commit).await? == CommitOutcome::Committed {
+                // Remembered before it is read back: the store may fail in between.
+                memory.last = Some(Arc::new(applied(&snapshot, &commit)));
+            }
+            snapshot = store.snapshot(namespace, shard).await?;
+        }
+        memory.last = Some(snapshot.clone());
+        if let Some((expected, age)) = memory.advanced_age(&snapshot, clock::now()) {
+            store.advance_age(namespace, shard, expected, age).await?;
+        }
+        Ok(())
+    }
+}
+
+impl Memory {
+    /// Whether to open the shard, or to replace by something newer what another server has just restored.
+    fn must_restore(&mut self, snapshot: &ShardSnapshot, now: Instant, grace: Duration) -> bool {
+        if !snapshot.head.sealed && snapshot.head.epoch.is_some() {
+            self.sealed_since = None;
+            let counter = self.last.as_ref().map_or(0, |last| last.head.counter);
+            return snapshot.head.settling && counter > snapshot.head.counter;
+        }
+        let since = *self.sealed_since.get_or_insert(now);
+        self.last.is_some() || now.since(since) >= grace
+    }
+
+    /// The archive's age and what it should be set to: advanced by the time for which nobody else has advanced it, so that
+    /// several reapers do not make it run faster. Without tombstones nobody needs it.
+    fn advanced_age(&mut self, snapshot: &ShardSnapshot, now: Instant) -> Option<(Instant, Instant)> {
+        let age = snapshot.head.age;
+        let since = match self.age {
+            Some((seen, since)) if seen == age => since,
+            _ => now,
+        };
+        self.age = Some((age, since));
+        let stood = now.since(since);
+        (!stood.is_zero() && !snapshot.tombstones.is_empty()).then(|| (age, age + stood))
+    }
+}
+
+/// The snapshot after a commit.
+fn applied(snapshot: &ShardSnapshot, commit: &Commit) -> ShardSnapshot {
+    let mut after = snapshot.clone();
+    after.archive = Arc::new(commit.archive.clone());
+    after.head.counter += 1;
+    for incarnation in &commit.trimmed {
+        after.tombstones.remove(incarnation);
+    }
+    for (incarnation, _, tombstone) in &commit.folded {
+        after.records.remove(incarnation);
+        after.tombstones.insert(*incarnation, tombstone.clone());
+    }
+    after
+}
