@@ -58,7 +58,8 @@ impl Descriptor {
         self.kind.is_subtractable() && !self.per_worker
     }
 
-    fn hash_onto(&self, previous: DescriptorHash) -> DescriptorHash {
+    /// The hash of a list that ends with this descriptor, given the hash of those before it.
+    pub fn hash_onto(&self, previous: DescriptorHash) -> DescriptorHash {
         let mut bytes = vec![self.kind.code(), u8::from(self.per_worker)];
         let mut field = |text: &str| {
             bytes.extend_from_slice(&(text.len() as u64).to_le_bytes());

@@ -1,0 +1,32 @@
+-- Carries out folds and trims if nothing that they rest on has changed.
+-- KEYS: archive, workers, tombs, folds, then one record per fold.
+-- ARGV: checks, expected version, new version, archive blob, count of trims, trims, then four per fold: incarnation,
+-- expected seq, entry of folds, tombstone blob.
+local archive, workers, tombs, folds = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+check(archive, now_ms())
+local epoch, sealed, version = unpack(redis.call('HMGET', archive, 'epoch', 'sealed', 'version'))
+if not epoch or sealed ~= '0' or version ~= ARGV[2] then
+  return {'conflict'}
+end
+local trims = tonumber(ARGV[5])
+local first = 6 + trims
+for index = 5, #KEYS do
+  if redis.call('HGET', KEYS[index], 'seq') ~= ARGV[first + (index - 5) * 4 + 1] then
+    return {'conflict'}
+  end
+end
+may_write_when_full(archive)
+for index = 6, 5 + trims do
+  redis.call('HDEL', tombs, ARGV[index])
+  redis.call('HDEL', folds, ARGV[index])
+end
+for index = 5, #KEYS do
+  local at = first + (index - 5) * 4
+  redis.call('UNLINK', KEYS[index])
+  redis.call('ZREM', workers, ARGV[at])
+  redis.call('HSET', folds, ARGV[at], ARGV[at + 2])
+  redis.call('HSET', tombs, ARGV[at], ARGV[at + 3])
+end
+redis.call('HSET', archive, 'version', ARGV[3], 'blob', ARGV[4])
+redis.call('HINCRBY', archive, 'counter', 1)
+return {'committed'}

@@ -1,0 +1,6 @@
+-- Takes a source whose record expired out of the list.
+-- KEYS: workers, record. ARGV: checks, incarnation.
+if redis.call('EXISTS', KEYS[2]) == 0 then
+  return {tostring(redis.call('ZREM', KEYS[1], ARGV[2]))}
+end
+return {'0'}
