@@ -139,6 +139,11 @@ impl SegmentDirectory {
         AgentLock::take(&path)?.announce()
     }
 
+    /// Whether an agent serves this directory now. Takes the lock for a moment if it is free.
+    pub fn has_agent(&self) -> bool {
+        matches!(AgentLock::take(&self.path.join(AGENT_LOCK)), Err(AgentLockError::Held { .. }))
+    }
+
     /// Whether a segment's owner lives. [`SegmentReader::liveness`](crate::SegmentReader::liveness) spares the opening.
     pub fn liveness(&self, header: &SegmentHeader, path: &Path) -> Result<Liveness, SegmentError> {
         let failed = |source| SegmentError::Io { path: path.into(), source };

@@ -72,6 +72,7 @@ pub use header::{HeaderError, SegmentHeader};
 pub use holder::{Holder, HolderError, HolderState};
 pub use key::{decode_key, encode_key};
 pub use layout::{Entry, RegionError, encode_entry, parse_region};
+pub use ownership::generation as fork_generation;
 pub use process::ProcessIdentity;
 pub use reader::{Liveness, SegmentError, SegmentReader};
 pub use recorder::{

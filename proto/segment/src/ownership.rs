@@ -56,9 +56,10 @@ impl OwnFiles {
     }
 }
 
-/// The number of forks that led to this process since the handlers were installed.
+/// The number of forks that led to this process since the handlers were installed (when the first recorder was opened).
+/// Costs one memory access. Whoever keeps something beside a slot that must start anew in a child compares it.
 #[inline]
-pub(crate) fn generation() -> u32 {
+pub fn generation() -> u32 {
     // Relaxed: only the fork handler changes it, in a child's only thread, before any other thread can start.
     GENERATION.load(Ordering::Relaxed)
 }

@@ -1,0 +1,17 @@
+#!/bin/sh
+# Builds the wheel with the metrifold binary inside: build_wheel.sh [OUTPUT_DIRECTORY]. Needs cargo and maturin.
+set -eu
+here=$(cd "$(dirname "$0")" && pwd)
+output=${1:-$here/../../target/wheels}
+mkdir -p "$output"
+output=$(cd "$output" && pwd)
+cd "$here"
+
+cargo build --locked --profile dist --package metrifold --bin metrifold
+built=${CARGO_TARGET_DIR:-../../target}/dist/metrifold
+mkdir -p python/metrifold/bin
+cp "$built" python/metrifold/bin/metrifold.new
+chmod 755 python/metrifold/bin/metrifold.new
+mv python/metrifold/bin/metrifold.new python/metrifold/bin/metrifold
+
+maturin build --locked --profile dist --out "$output"

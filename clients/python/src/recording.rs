@@ -1,0 +1,218 @@
+//! The recorder of this process, and what else must be kept beside it.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+use metrifold_client::{Pusher, PusherBuilder, Settings, Target};
+use metrifold_model::Labels;
+use metrifold_segment::{Recorder, RecorderMemory, RecorderSettings};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+
+/// Set once, by the first [`open`]. A fork's child inherits it.
+static RECORDING: OnceLock<Recording> = OnceLock::new();
+
+struct Recording {
+    recorder: Recorder,
+    given: Given,
+    settings: Settings,
+    /// Only for a remote target.
+    pusher: Mutex<Option<Pusher>>,
+}
+
+/// What the program asked for; the environment and defaults fill in the rest.
+struct Given {
+    namespace: Option<String>,
+    instance: Option<String>,
+    directory: Option<String>,
+    labels: Option<BTreeMap<String, String>>,
+}
+
+impl Given {
+    fn builder(&self) -> PusherBuilder {
+        let mut builder = Pusher::builder();
+        if let Some(namespace) = &self.namespace {
+            builder = builder.namespace(namespace);
+        }
+        if let Some(instance) = &self.instance {
+            builder = builder.instance(instance);
+        }
+        if let Some(directory) = &self.directory {
+            builder = builder.target(format!("local:{directory}"));
+        }
+        if let Some(labels) = &self.labels {
+            builder = builder.labels(labels);
+        }
+        builder
+    }
+
+    /// Names of those that are not what is in force.
+    fn differing_from(&self, settings: &Settings) -> Vec<&'static str> {
+        let target = |directory: &String| Target::Local(Some(directory.into()));
+        [
+            ("namespace", self.namespace.as_ref().is_some_and(|name| name != settings.namespace.as_str())),
+            ("instance", self.instance.as_ref().is_some_and(|name| *name != settings.instance)),
+            ("directory", self.directory.as_ref().is_some_and(|path| target(path) != settings.target)),
+            ("labels", self.labels.as_ref().is_some_and(|labels| Labels::new(labels) != settings.labels)),
+        ]
+        .into_iter()
+        .filter_map(|(name, differs)| differs.then_some(name))
+        .collect()
+    }
+}
+
+impl Recording {
+    fn start(given: Given) -> PyResult<Recording> {
+        let settings = given.builder().settings().map_err(refused)?;
+        let recorder_settings = |directory| RecorderSettings {
+            directory,
+            namespace: settings.namespace.clone(),
+            instance: settings.instance.clone(),
+            labels: settings.labels.clone(),
+        };
+        let recorder = match &settings.target {
+            Target::Local(directory) => Recorder::open(recorder_settings(directory.clone())),
+            _ => Recorder::anonymous(recorder_settings(None)),
+        };
+        let recording = Recording { recorder, given, settings, pusher: Mutex::new(None) };
+        recording.start_pusher().map_err(refused)?;
+        Ok(recording)
+    }
+
+    /// A thread that pushes, if the target is a remote one. The one that a fork's parent has is left to the parent.
+    fn start_pusher(&self) -> Result<(), metrifold_client::SettingsError> {
+        if matches!(self.settings.target, Target::Local(_)) {
+            return Ok(());
+        }
+        let pusher = self.given.builder().recorder(self.recorder.clone()).start()?;
+        let former = self.pusher.lock().unwrap_or_else(PoisonError::into_inner).replace(pusher);
+        // Its thread is not in this process, so there is nothing that could be ended.
+        std::mem::forget(former);
+        Ok(())
+    }
+}
+
+fn refused(error: impl std::fmt::Display) -> PyErr {
+    PyValueError::new_err(error.to_string())
+}
+
+/// The recorder, once [`open`] was called.
+pub(crate) fn recorder() -> Option<&'static Recorder> {
+    RECORDING.get().map(|recording| &recording.recorder)
+}
+
+/// Opens the recorder of this process, the first time. Returns the names of arguments that differ from what is in force.
+#[pyfunction]
+#[pyo3(signature = (*, namespace=None, instance=None, directory=None, labels=None))]
+pub(crate) fn open(
+    namespace: Option<String>,
+    instance: Option<String>,
+    directory: Option<String>,
+    labels: Option<BTreeMap<String, String>>,
+) -> PyResult<Vec<&'static str>> {
+    let given = Given { namespace, instance, directory, labels };
+    if let Some(recording) = RECORDING.get() {
+        return Ok(given.differing_from(&recording.settings));
+    }
+    // The interpreter's lock is held throughout, so nobody else opens meanwhile.
+    let recording = Recording::start(given)?;
+    RECORDING.get_or_init(|| recording);
+    Ok(Vec::new())
+}
+
+/// In a fork's child: starts what does not survive a fork. Says why if it could not.
+#[pyfunction]
+pub(crate) fn follow_fork() -> Option<String> {
+    RECORDING.get()?.start_pusher().err().map(|error| error.to_string())
+}
+
+/// At the end of the process: makes the last push, for at most `METRIFOLD_EXIT_TIMEOUT`. Says what was not acknowledged.
+#[pyfunction]
+pub(crate) fn end(py: Python<'_>) -> Option<String> {
+    let recording = RECORDING.get()?;
+    let pusher = recording.pusher.lock().unwrap_or_else(PoisonError::into_inner).take()?;
+    let timeout = recording.settings.exit_timeout;
+    py.detach(|| pusher.shutdown(timeout)).err().map(|error| error.to_string())
+}
+
+/// Where the environment sends values: `("local", directory or "")`, or `("remote", address)`; the address may hold a password.
+#[pyfunction]
+pub(crate) fn target() -> PyResult<(&'static str, String)> {
+    let settings = Settings::from_environment().map_err(refused)?;
+    Ok(match settings.target {
+        Target::Local(directory) => ("local", directory.unwrap_or_default().to_string_lossy().into_owned()),
+        Target::Unix(path) => ("remote", format!("unix:{}", path.display())),
+        Target::Http(address) | Target::Redis(address) => ("remote", address),
+    })
+}
+
+/// How recording goes on.
+#[pyclass(frozen, get_all, module = "metrifold._native")]
+pub(crate) struct Status {
+    /// Keeps applications apart.
+    namespace: String,
+    /// Host, pod or container.
+    instance: String,
+    /// Where values go, without a password.
+    target: String,
+    /// The segment's file; `None` if there is none.
+    segment: Option<String>,
+    /// Why there is no segment, or why pushing failed last.
+    problem: Option<String>,
+    /// Series' values that were made.
+    slots: usize,
+    /// Values that no reader sees because of a limit.
+    refused_slots: u64,
+    /// The first of them: sample and reason.
+    refused_slots_named: Vec<(String, String)>,
+    /// Increments that were not finite.
+    refused_values: u64,
+}
+
+#[pymethods]
+impl Status {
+    fn __repr__(&self) -> String {
+        let or_none =
+            |text: &Option<String>| text.as_ref().map_or_else(|| "None".into(), |text| format!("{text:?}"));
+        format!(
+            "Status(namespace={:?}, instance={:?}, target={:?}, segment={}, problem={}, slots={}, refused_slots={}, \
+             refused_values={})",
+            self.namespace,
+            self.instance,
+            self.target,
+            or_none(&self.segment),
+            or_none(&self.problem),
+            self.slots,
+            self.refused_slots,
+            self.refused_values
+        )
+    }
+}
+
+/// How recording goes on; `None` before [`open`].
+#[pyfunction]
+pub(crate) fn status() -> Option<Status> {
+    let Recording { recorder, settings, pusher, .. } = RECORDING.get()?;
+    let recorded = recorder.status();
+    let (segment, reason) = match recorded.memory {
+        RecorderMemory::Mapped { path, .. } => (Some(path.to_string_lossy().into_owned()), None),
+        RecorderMemory::Anonymous { reason } => (None, reason.map(|reason| reason.to_string())),
+    };
+    let pusher = pusher.lock().unwrap_or_else(PoisonError::into_inner);
+    let push_error = pusher.as_ref().and_then(|pusher| pusher.status().last_error);
+    Some(Status {
+        namespace: settings.namespace.to_string(),
+        instance: settings.instance.clone(),
+        target: settings.target.to_string(),
+        segment,
+        problem: reason.or(push_error),
+        slots: recorded.slots,
+        refused_slots: recorded.refused_slots,
+        refused_slots_named: recorded
+            .refused_slots_named
+            .into_iter()
+            .map(|refused| (refused.sample, refused.reason))
+            .collect(),
+        refused_values: recorded.refused_values,
+    })
+}

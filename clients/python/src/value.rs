@@ -1,0 +1,166 @@
+//! One value of a prometheus_client metric, as `prometheus_client.values.ValueClass` makes them.
+
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use metrifold_model::{Descriptor, GaugeMode, Kind, Labels};
+use metrifold_segment::{Recorder, RecorderSettings, Slot, fork_generation};
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyString};
+
+use crate::recording;
+
+/// A float in the process's segment. Stands where prometheus_client has `MutexValue` or `MmapedValue`.
+///
+/// `inc` is an atomic add: no system call, no lock, no allocation. What prometheus_client may lower (`reset()`, a child that
+/// was removed and made again) starts anew for this process only: the segment's value never falls.
+#[pyclass(frozen, module = "metrifold._native")]
+pub(crate) struct Value {
+    slot: Slot,
+    /// Whether the slot may only grow.
+    grows: bool,
+    start: Start,
+    /// Of this process only. Held for a move of a pointer and never while Python code runs.
+    exemplar: Mutex<Option<Py<PyAny>>>,
+}
+
+#[pymethods]
+impl Value {
+    /// prometheus_client asks this to know whether values of several processes will be merged.
+    #[classattr]
+    fn _multiprocess() -> bool {
+        true
+    }
+
+    /// Called as prometheus_client calls its own value classes.
+    #[new]
+    #[pyo3(signature = (typ, metric_name, name, labelnames, labelvalues, help_text, multiprocess_mode="", **_kwargs))]
+    #[expect(clippy::too_many_arguments, reason = "prometheus_client calls with these")]
+    fn new(
+        typ: &str,
+        metric_name: &Bound<'_, PyString>,
+        name: &Bound<'_, PyString>,
+        labelnames: &Bound<'_, PyAny>,
+        labelvalues: &Bound<'_, PyAny>,
+        help_text: &Bound<'_, PyString>,
+        multiprocess_mode: &str,
+        _kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Self> {
+        let recorder = recording::recorder().ok_or_else(|| {
+            PyRuntimeError::new_err("metrifold.install() must be called before values are made")
+        })?;
+        let labels = pairs(labelnames, labelvalues)?;
+        let (metric_name, name, help) = (text(metric_name), text(name), text(help_text));
+        let descriptor = |kind| Descriptor::new(kind, metric_name, name, labels, help);
+        Ok(match kind(typ, multiprocess_mode) {
+            Some(kind) => Value::of(recorder.slot(descriptor(kind)), kind),
+            // A metric of somebody's own type counts on for its process; there is no rule to merge it by.
+            None => {
+                let kind = Kind::Gauge(GaugeMode::All);
+                Value::of(Recorder::anonymous(RecorderSettings::default()).slot(descriptor(kind)), kind)
+            }
+        })
+    }
+
+    /// Adds `amount`.
+    fn inc(&self, amount: f64) {
+        self.slot.add(amount);
+    }
+
+    /// Sets the value; `timestamp` (Unix seconds) is kept where the gauge's mode needs it.
+    #[pyo3(signature = (value, timestamp=None))]
+    fn set(&self, value: f64, timestamp: Option<f64>) {
+        match self.grows {
+            true => self.set_by_growing(value),
+            false => self.slot.set_at(value, timestamp.unwrap_or(0.0)),
+        }
+    }
+
+    /// The value as this process sees it.
+    fn get(&self) -> f64 {
+        self.slot.get() - self.start.get()
+    }
+
+    /// Keeps an exemplar, for this process's own exposition.
+    #[pyo3(signature = (exemplar))]
+    fn set_exemplar(&self, exemplar: Option<Py<PyAny>>) {
+        let mut kept = self.exemplar.lock().unwrap_or_else(PoisonError::into_inner);
+        let former = std::mem::replace(&mut *kept, exemplar);
+        // Dropped only after the lock: a destructor in Python may do anything.
+        drop(kept);
+        drop(former);
+    }
+
+    /// The exemplar that was kept last.
+    fn get_exemplar(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        let kept = self.exemplar.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.as_ref().map(|exemplar| exemplar.clone_ref(py))
+    }
+}
+
+impl Value {
+    fn of(slot: Slot, kind: Kind) -> Self {
+        let grows = !matches!(kind, Kind::Gauge(_));
+        let start = Start::default();
+        if grows {
+            // Not zero if the series was there before: prometheus_client shows a new child at zero.
+            start.set(slot.get());
+        }
+        Value { slot, grows, start, exemplar: Mutex::new(None) }
+    }
+
+    /// Up is an increment. Down is a new start: what was counted stays counted.
+    fn set_by_growing(&self, value: f64) {
+        let change = value - self.get();
+        if change < 0.0 && change.is_finite() {
+            self.start.set(self.slot.get() - value);
+        } else {
+            self.slot.add(change);
+        }
+    }
+}
+
+/// The slot's value when this value object began, or began anew. Belongs to one process: in a fork's child all slots are at
+/// zero, and so is this.
+#[derive(Default)]
+struct Start {
+    bits: AtomicU64,
+    generation: AtomicU32,
+}
+
+impl Start {
+    fn set(&self, value: f64) {
+        self.bits.store(value.to_bits(), Ordering::Relaxed);
+        self.generation.store(fork_generation(), Ordering::Release);
+    }
+
+    fn get(&self) -> f64 {
+        match self.generation.load(Ordering::Acquire) == fork_generation() {
+            true => f64::from_bits(self.bits.load(Ordering::Relaxed)),
+            false => 0.0,
+        }
+    }
+}
+
+fn kind(typ: &str, multiprocess_mode: &str) -> Option<Kind> {
+    match (typ, multiprocess_mode) {
+        ("gauge", "") => Some(Kind::Gauge(GaugeMode::All)),
+        ("gauge", mode) => Kind::from_region_name(&format!("gauge_{mode}")),
+        ("counter" | "histogram" | "summary", _) => Kind::from_region_name(typ),
+        _ => None,
+    }
+}
+
+/// Text that is no UTF-8 (half a surrogate pair) must not fail the application; it becomes U+FFFD, as in Python's
+/// `errors="replace"`.
+fn text(text: &Bound<'_, PyString>) -> String {
+    text.to_string_lossy().into_owned()
+}
+
+fn pairs(names: &Bound<'_, PyAny>, values: &Bound<'_, PyAny>) -> PyResult<Labels> {
+    let strings = |sequence: &Bound<'_, PyAny>| -> PyResult<Vec<String>> {
+        sequence.try_iter()?.map(|item| Ok(text(&item?.str()?))).collect()
+    };
+    Ok(Labels::new(strings(names)?.into_iter().zip(strings(values)?)))
+}
