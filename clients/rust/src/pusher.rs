@@ -15,7 +15,7 @@ use crate::{
     snapshot::{GaugeModes, Snapshot},
     source::{self, Source},
     thread,
-    transport::Grpc,
+    transport::{Grpc, Redis},
 };
 
 /// Brings the metrics of this process to Metrifold until it is dropped. Keep it for as long as the process counts:
@@ -220,9 +220,9 @@ impl PusherBuilder {
                 let transport = Grpc::unix(&path, &settings.namespace)?;
                 start_remote(source, transport, settings, shared);
             }
-            Target::Redis(_) => {
-                let given = settings.target.to_string();
-                return Err(crate::TargetError::Unsupported { given, scheme: "redis".into() }.into());
+            Target::Redis(url) => {
+                let transport = Redis::new(&settings.target, &url, &settings.namespace)?;
+                start_remote(source, transport, settings, shared);
             }
         }
         Ok(pusher)

@@ -1,0 +1,295 @@
+//! Pushes straight to a real Redis.
+
+use std::{
+    net::TcpListener,
+    path::Path,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use fred::{
+    prelude::{ClientLike, Value},
+    types::{Builder, ClusterHash, CustomCommand, config::Config},
+};
+use metrifold_client::Pusher;
+use metrifold_model::{Epoch, Namespace};
+use metrifold_redis::{
+    Claim, Dump, Look, PushSettings, Restore, ScriptCall, keys, parse_commit_reply, parse_dump, parse_look,
+};
+use metrifold_session::ShardSnapshot;
+use prometheus::{IntCounter, Registry};
+
+const AMPLE: Duration = Duration::from_secs(20);
+/// Longer than any test: only flushes and ends push.
+const RARELY: Duration = Duration::from_secs(300);
+const OFTEN: Duration = Duration::from_millis(20);
+const SHARDS: u16 = 4;
+const NAMESPACE: &str = "shop";
+
+struct Redis {
+    process: Child,
+    port: u16,
+    directory: tempfile::TempDir,
+    runtime: tokio::runtime::Runtime,
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        // A stopped process dies of SIGKILL all the same.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+impl Redis {
+    fn start() -> Redis {
+        let port =
+            TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port").port();
+        let directory = tempfile::tempdir().expect("temporary");
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let process = Redis::spawn(port, directory.path(), &[]);
+        let redis = Redis { process, port, directory, runtime };
+        redis.wait();
+        redis
+    }
+
+    fn spawn(port: u16, directory: &Path, more: &[&str]) -> Child {
+        let mut command = Command::new("redis-server");
+        command.args([
+            "--port",
+            &port.to_string(),
+            "--bind",
+            "127.0.0.1",
+            "--save",
+            "",
+            "--appendonly",
+            "no",
+        ]);
+        command.args(["--loglevel", "warning", "--dir"]).arg(directory).args(more);
+        command.stdout(Stdio::null()).spawn().expect("redis-server is installed")
+    }
+
+    fn wait(&self) {
+        let deadline = Instant::now() + AMPLE;
+        while std::net::TcpStream::connect(("127.0.0.1", self.port)).is_err() {
+            assert!(Instant::now() < deadline, "Redis does not start");
+            std::thread::yield_now();
+        }
+    }
+
+    /// Kills it and starts another one, empty, on the same port.
+    fn restart_empty(&mut self) {
+        self.process.kill().expect("alive");
+        self.process.wait().expect("our child");
+        self.process = Redis::spawn(self.port, self.directory.path(), &[]);
+        self.wait();
+    }
+
+    fn signal(&self, signal: nix::sys::signal::Signal) {
+        let pid = nix::unistd::Pid::from_raw(i32::try_from(self.process.id()).expect("a pid"));
+        nix::sys::signal::kill(pid, signal).expect("alive");
+    }
+
+    fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    fn send(&self, words: Vec<Vec<u8>>) -> Vec<Bytes> {
+        self.runtime.block_on(async {
+            let client =
+                Builder::from_config(Config::from_url(&self.url()).expect("a URL")).build().expect("valid");
+            let task = client.init().await.expect("Redis answers");
+            let name = String::from_utf8(words[0].clone()).expect("a command");
+            let arguments: Vec<Value> =
+                words.into_iter().skip(1).map(|word| Value::Bytes(word.into())).collect();
+            let command = CustomCommand::new(name, ClusterHash::FirstKey, false);
+            let reply: Value = client.custom(command, arguments).await.expect("Redis accepts");
+            task.abort();
+            // Nothing and "" are one to the parsers.
+            reply.into_array().into_iter().map(|value| value.into_bytes().unwrap_or_default()).collect()
+        })
+    }
+
+    fn words(&self, words: &[&str]) -> Vec<Bytes> {
+        self.send(words.iter().map(|word| word.as_bytes().to_vec()).collect())
+    }
+
+    fn eval(&self, call: &ScriptCall) -> Vec<Bytes> {
+        self.send(call.eval())
+    }
+
+    /// What a server role does with a new or lost namespace: an empty shard under a new epoch.
+    fn open(&self, epoch: u64) {
+        let namespace = namespace();
+        for shard in 0..SHARDS {
+            let look = parse_look(&self.eval(&Look::call(&namespace, shard))).expect("a look");
+            let claim = self.eval(&Claim::call(&namespace, shard, &look, 77, SHARDS));
+            parse_commit_reply(&claim).expect("a reply");
+            let before = ShardSnapshot { head: look.head.clone(), now: look.now, ..ShardSnapshot::default() };
+            let mut after = before.clone();
+            after.head.epoch = Some(Epoch(epoch));
+            after.head.version = epoch;
+            let restore = Restore { before: &before, after: &after, token: 77 };
+            let restore = restore.call(&namespace, shard, PushSettings::new(SHARDS));
+            parse_commit_reply(&self.eval(&restore)).expect("a reply");
+            let look = parse_look(&self.eval(&Look::call(&namespace, shard))).expect("a look");
+            assert!(!look.head.sealed, "the shard is open");
+        }
+        self.words(&["HSET", &keys::meta(&namespace), keys::META_SHARDS, &SHARDS.to_string()]);
+    }
+
+    /// What live sources have counted, how many there are, and how many of them said that they ended.
+    fn total(&self) -> (f64, usize, usize) {
+        let namespace = namespace();
+        let (mut total, mut sources, mut ended) = (0.0, 0, 0);
+        for shard in 0..SHARDS {
+            let look = parse_look(&self.eval(&Look::call(&namespace, shard))).expect("a look");
+            let dump = self.eval(&Dump::call(&namespace, shard, &look.incarnations));
+            let (_, _, _, records) = parse_dump(&dump, &look.incarnations).expect("a dump");
+            for (_, record) in records.values() {
+                total += record.values.slot(0) - record.base.slot(0);
+                sources += 1;
+                ended += usize::from(record.ended);
+            }
+        }
+        (total, sources, ended)
+    }
+}
+
+fn namespace() -> Namespace {
+    Namespace::new(NAMESPACE).expect("valid")
+}
+
+struct Application {
+    counter: IntCounter,
+    pusher: Pusher,
+}
+
+fn application(target: &str, interval: Duration) -> Application {
+    let registry = Registry::new();
+    let counter = IntCounter::new("events_total", "Events").expect("valid");
+    registry.register(Box::new(counter.clone())).expect("new");
+    let start = Pusher::builder().registry(registry).target(target).namespace(NAMESPACE);
+    let start = start.push_interval(interval).exit_timeout(Duration::from_millis(500));
+    Application { counter, pusher: start.start().expect("valid settings") }
+}
+
+#[test]
+fn what_was_counted_before_a_flush_is_in_redis_after_it() {
+    let redis = Redis::start();
+    redis.open(1);
+    let app = application(&redis.url(), RARELY);
+    for total in 1..=20_u32 {
+        app.counter.inc();
+        app.pusher.flush(AMPLE).expect("answered");
+        assert_eq!(redis.total(), (f64::from(total), 1, 0));
+    }
+    app.counter.inc();
+    app.pusher.shutdown(AMPLE).expect("answered");
+    assert_eq!(redis.total(), (21.0, 1, 1));
+}
+
+#[test]
+fn sources_spread_over_the_shards_and_add_up() {
+    let redis = Redis::start();
+    redis.open(1);
+    let url = redis.url();
+    std::thread::scope(|scope| {
+        for _ in 0..12 {
+            scope.spawn(|| {
+                let app = application(&url, OFTEN);
+                (0..1000).for_each(|_| app.counter.inc());
+                app.pusher.shutdown(AMPLE).expect("answered");
+            });
+        }
+    });
+    assert_eq!(redis.total(), (12_000.0, 12, 12));
+}
+
+#[test]
+fn a_namespace_that_no_server_opened_is_announced_and_nothing_is_written_before() {
+    let redis = Redis::start();
+    let app = application(&redis.url(), OFTEN);
+    app.counter.inc_by(5);
+    let error = app.pusher.flush(Duration::from_millis(400)).expect_err("no epoch stands").to_string();
+    assert!(error.contains("sealed"), "{error}");
+    assert_eq!(redis.words(&["SMEMBERS", keys::NAMESPACES]), [Bytes::from_static(NAMESPACE.as_bytes())]);
+    assert_eq!(redis.words(&["KEYS", "shop:*"]), Vec::<Bytes>::new());
+    redis.open(1);
+    app.pusher.flush(AMPLE).expect("open now");
+    assert_eq!(redis.total(), (5.0, 1, 0));
+}
+
+#[test]
+fn a_redis_that_comes_back_empty_takes_nothing_before_it_was_opened_and_then_everything() {
+    let mut redis = Redis::start();
+    redis.open(1);
+    let app = application(&redis.url(), OFTEN);
+    app.counter.inc_by(5);
+    app.pusher.flush(AMPLE).expect("answered");
+    redis.restart_empty();
+    app.counter.inc();
+    app.pusher.flush(Duration::from_millis(500)).expect_err("no epoch stands");
+    assert_eq!(redis.words(&["KEYS", "shop:*"]), Vec::<Bytes>::new());
+    redis.open(2);
+    app.pusher.flush(AMPLE).expect("open again");
+    assert_eq!(redis.total(), (6.0, 1, 0));
+}
+
+#[test]
+fn a_redis_that_hangs_delays_nothing_and_loses_nothing() {
+    let redis = Redis::start();
+    redis.open(1);
+    let app = application(&redis.url(), OFTEN);
+    app.pusher.flush(AMPLE).expect("answered");
+    redis.signal(nix::sys::signal::Signal::SIGSTOP);
+    let began = Instant::now();
+    (0..1000).for_each(|_| app.counter.inc());
+    app.pusher.status();
+    assert!(began.elapsed() < Duration::from_millis(200), "{:?}", began.elapsed());
+    // Longer than one attempt, so that at least one of them is given up.
+    app.pusher.flush(Duration::from_secs(3)).expect_err("stopped");
+    redis.signal(nix::sys::signal::Signal::SIGCONT);
+    app.pusher.flush(AMPLE).expect("it goes on");
+    assert_eq!(redis.total(), (1000.0, 1, 0));
+}
+
+#[test]
+fn the_end_does_not_wait_for_a_redis_that_hangs() {
+    let redis = Redis::start();
+    redis.open(1);
+    let app = application(&redis.url(), OFTEN);
+    app.pusher.flush(AMPLE).expect("answered");
+    redis.signal(nix::sys::signal::Signal::SIGSTOP);
+    let began = Instant::now();
+    drop(app.pusher);
+    assert!(began.elapsed() < Duration::from_millis(1000), "{:?}", began.elapsed());
+}
+
+#[test]
+fn a_redis_that_forgot_the_script_is_asked_again_with_its_text() {
+    let redis = Redis::start();
+    redis.open(1);
+    let app = application(&redis.url(), RARELY);
+    for total in 1..=3_u32 {
+        app.counter.inc();
+        redis.words(&["SCRIPT", "FLUSH"]);
+        app.pusher.flush(AMPLE).expect("answered");
+        assert_eq!(redis.total(), (f64::from(total), 1, 0));
+    }
+    assert_eq!(app.pusher.status().last_error, None);
+}
+
+#[test]
+fn a_wrong_password_is_told_without_showing_it() {
+    let mut redis = Redis::start();
+    redis.process.kill().expect("alive");
+    redis.process.wait().expect("our child");
+    redis.process = Redis::spawn(redis.port, redis.directory.path(), &["--requirepass", "right"]);
+    redis.wait();
+    let app = application(&format!("redis://:hunter2@127.0.0.1:{}", redis.port), OFTEN);
+    let error = app.pusher.flush(Duration::from_millis(600)).expect_err("no access").to_string();
+    assert!(error.to_lowercase().contains("password"), "{error}");
+    assert!(!format!("{error} {:?}", app.pusher.status()).contains("hunter2"));
+}
