@@ -1,18 +1,21 @@
 //! One shard in memory. Every method is one atomic step under the shard's lock.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use metrifold_model::{Epoch, Incarnation};
 use metrifold_session::{
     Answer, Commit, Instant, Push, Record, Refusal, ShardHead, ShardSnapshot, Verdict, accept, restore,
 };
 
+use super::disk::Left;
 use crate::CommitOutcome;
 
 /// A shard's contents. The snapshot's `now` is not kept up to date; readers set it.
-#[derive(Debug)]
 pub(super) struct Shard {
     contents: ShardSnapshot,
+    /// Sources that were live when the data directory was left, and have not pushed since. The shard settles when there
+    /// is none left (or after `store.settle`): until then a view would lack what they had counted.
+    missing: BTreeSet<Incarnation>,
     sources_max: usize,
 }
 
@@ -20,7 +23,29 @@ impl Shard {
     /// An empty shard, open under `epoch`.
     pub(super) fn open(epoch: Epoch, version: u64, sources_max: usize) -> Self {
         let head = ShardHead { version, ..ShardHead::open(epoch) };
-        Shard { contents: ShardSnapshot { head, ..ShardSnapshot::default() }, sources_max }
+        let contents = ShardSnapshot { head, ..ShardSnapshot::default() };
+        Shard { contents, missing: BTreeSet::new(), sources_max }
+    }
+
+    /// A shard that goes on from what was left, under a new epoch: pushers are asked for their values again.
+    pub(super) fn reopen(left: Left, epoch: Epoch, version: u64, now: Instant, sources_max: usize) -> Self {
+        let mut shard = Shard::open(epoch, version, sources_max);
+        shard.contents.head.counter = left.counter;
+        shard.contents.head.age = left.age;
+        shard.contents.head.changed = now;
+        shard.contents.head.settling = !left.live.is_empty();
+        shard.contents.archive = Arc::new(left.archive);
+        shard.contents.tombstones = left
+            .tombstones
+            .into_iter()
+            .map(|(incarnation, tombstone)| (incarnation, Arc::new(tombstone)))
+            .collect();
+        shard.missing = left.live.into_iter().collect();
+        shard
+    }
+
+    pub(super) fn head(&self) -> &ShardHead {
+        &self.contents.head
     }
 
     /// Decides about a push without carrying it out.
@@ -45,6 +70,10 @@ impl Shard {
     }
 
     pub(super) fn write(&mut self, incarnation: Incarnation, record: Record) {
+        // The first push after a restart only says hello; the values are what the view waits for.
+        if !record.values.slots.is_empty() && self.missing.remove(&incarnation) && self.missing.is_empty() {
+            self.contents.head.settling = false;
+        }
         self.contents.records.insert(incarnation, Arc::new(record));
     }
 
@@ -58,8 +87,13 @@ impl Shard {
             && commit.folded.iter().all(|(incarnation, seq, _)| is_unchanged(incarnation, *seq))
     }
 
+    /// The head after a commit that [fits](Shard::fits).
+    pub(super) fn head_after(&self, version: u64) -> ShardHead {
+        ShardHead { counter: self.contents.head.counter + 1, version, ..self.contents.head.clone() }
+    }
+
     /// Carries out a commit that [fits](Shard::fits).
-    pub(super) fn commit(&mut self, commit: &Commit, version: u64) {
+    pub(super) fn commit(&mut self, commit: &Commit, head: ShardHead) {
         self.contents.archive = Arc::new(commit.archive.clone());
         for incarnation in &commit.trimmed {
             self.contents.tombstones.remove(incarnation);
@@ -68,8 +102,7 @@ impl Shard {
             self.contents.records.remove(incarnation);
             self.contents.tombstones.insert(*incarnation, tombstone.clone());
         }
-        self.contents.head.counter += 1;
-        self.contents.head.version = version;
+        self.contents.head = head;
     }
 
     pub(super) fn advance_age(&mut self, expected: Instant, age: Instant) -> CommitOutcome {
@@ -80,22 +113,26 @@ impl Shard {
         CommitOutcome::Committed
     }
 
-    /// Joins the contents with something newer that another server holds, while nothing has settled yet.
-    pub(super) fn restore(
-        &mut self,
+    /// The contents joined with something newer that another server holds, if nothing has settled yet.
+    pub(super) fn restored(
+        &self,
         memory: Option<&ShardSnapshot>,
         (epoch, version): (Epoch, u64),
         now: Instant,
         settle: Duration,
-    ) -> CommitOutcome {
+    ) -> Option<ShardSnapshot> {
         let head = &self.contents.head;
         let is_newer = memory.is_some_and(|memory| memory.head.counter > head.counter);
         if !head.sealed && (head.is_settled(now, settle) || !is_newer) {
-            return CommitOutcome::Conflict;
+            return None;
         }
-        self.contents = restore(&self.contents, memory, epoch, now);
-        self.contents.head.version = version;
-        CommitOutcome::Committed
+        let mut restored = restore(&self.contents, memory, epoch, now);
+        restored.head.version = version;
+        Some(restored)
+    }
+
+    pub(super) fn replace(&mut self, contents: ShardSnapshot) {
+        self.contents = contents;
     }
 
     pub(super) fn snapshot(&self, now: Instant) -> ShardSnapshot {
