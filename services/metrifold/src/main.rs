@@ -1,5 +1,7 @@
 //! The `metrifold` binary; everything it does is in the library.
 
+use clap::Parser;
+
 fn main() -> std::process::ExitCode {
-    std::process::ExitCode::SUCCESS
+    metrifold::execute(metrifold::cli::Cli::parse())
 }

@@ -31,6 +31,10 @@ pub struct Metrics {
     pub sources: IntGaugeVec,
     /// [`names::SAMPLES`], label `namespace`.
     pub samples: IntGaugeVec,
+    /// [`names::SEGMENTS`], label `state`.
+    pub segments: IntGaugeVec,
+    /// [`names::SEGMENTS_FINISHED`].
+    pub segments_finished: IntCounter,
     /// [`names::CONFLICTS`], label `namespace`.
     pub conflicts: IntGaugeVec,
     /// [`names::VIEW_RESETS`], label `namespace`.
@@ -59,6 +63,8 @@ impl Metrics {
             scrape_duration: add(registry, Histogram::with_opts(duration)?)?,
             sources: gauges(names::SOURCES)?,
             samples: gauges(names::SAMPLES)?,
+            segments: gauges(names::SEGMENTS)?,
+            segments_finished: counter(names::SEGMENTS_FINISHED)?,
             conflicts: gauges(names::CONFLICTS)?,
             view_resets: counters(names::VIEW_RESETS)?,
         })
@@ -88,6 +94,7 @@ mod tests {
         metrics.scrapes.with_label_values(&["ok"]).inc();
         metrics.sources.with_label_values(&["metrifold", "live"]).set(1);
         metrics.samples.with_label_values(&["metrifold"]).set(1);
+        metrics.segments.with_label_values(&["live"]).set(1);
         metrics.conflicts.with_label_values(&["metrifold"]).set(1);
         metrics.view_resets.with_label_values(&["metrifold"]).inc();
         let mut listed: Vec<_> = names::ALL.iter().map(|name| name.name.to_owned()).collect();

@@ -69,6 +69,18 @@ pub const SOURCES: MetricName = named(
 /// Samples in the view.
 pub const SAMPLES: MetricName =
     named("metrifold_view_samples", "Samples in the merged view at the last read.", &["namespace"]);
+/// Segments in the directory.
+pub const SEGMENTS: MetricName = named(
+    "metrifold_segments",
+    "Segments in this host's directory: of live workers; of dead ones, not acknowledged yet; unreadable.",
+    &["state"],
+);
+/// Segments done with.
+pub const SEGMENTS_FINISHED: MetricName = named(
+    "metrifold_segments_finished_total",
+    "Segments of dead workers that every target has acknowledged to the last value and that were removed.",
+    &[],
+);
 /// Conflicting families.
 pub const CONFLICTS: MetricName = named(
     "metrifold_view_conflicts",
@@ -83,7 +95,7 @@ pub const VIEW_RESETS: MetricName = named(
 );
 
 /// All of the above, in the order of the page.
-pub const ALL: [MetricName; 13] = [
+pub const ALL: [MetricName; 15] = [
     PUSHES,
     PUSHES_REFUSED,
     FOLDED,
@@ -95,6 +107,8 @@ pub const ALL: [MetricName; 13] = [
     SCRAPE_DURATION,
     SOURCES,
     SAMPLES,
+    SEGMENTS,
+    SEGMENTS_FINISHED,
     CONFLICTS,
     VIEW_RESETS,
 ];

@@ -14,6 +14,9 @@ const CLIENT_VARIABLES: [&str; 6] = [
     "METRIFOLD_LABELS",
 ];
 
+/// Read by what starts servers: the Python package and the test harness.
+const STARTER_VARIABLES: [&str; 2] = ["METRIFOLD_BINARY", "METRIFOLD_VENV"];
+
 const PREFIX: &str = "METRIFOLD_";
 
 /// The environment as settings.
@@ -126,7 +129,7 @@ impl Environment {
     fn read_own(&mut self, given: &BTreeMap<&str, &str>) {
         for (name, value) in given.range(PREFIX..) {
             let Some(rest) = name.strip_prefix(PREFIX) else { break };
-            if CLIENT_VARIABLES.contains(name) {
+            if CLIENT_VARIABLES.contains(name) || STARTER_VARIABLES.contains(name) {
                 continue;
             }
             match rest.split_once("__") {

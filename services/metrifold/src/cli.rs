@@ -1,0 +1,162 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::{
+    config::{Inputs, Layer},
+    demo::{DemoSettings, WorkerArguments},
+};
+
+/// One correct Prometheus scrape over many worker processes.
+#[derive(Debug, Parser)]
+#[command(name = "metrifold", version, about)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Collector, local agent and exporter in one process; embedded store unless --redis-url is set.
+    Serve(ServerArguments),
+    /// Holds the segments of this host and pushes them on; its own /metrics shows this host.
+    Agent(ServerArguments),
+    /// Takes pushes in, watches over workers, folds the dead.
+    Collector(ServerArguments),
+    /// The merged view for Prometheus.
+    Exporter(ServerArguments),
+    /// Real workers, real deaths, live totals; the exit status says whether they were exact.
+    Demo(DemoSettings),
+    /// Prints the effective settings with secrets hidden, or everything that is wrong with them.
+    CheckConfig(ServerArguments),
+    /// A worker of the demo.
+    #[command(hide = true)]
+    DemoWorker(WorkerArguments),
+}
+
+/// Flags of every server role. A flag wins over the environment and the file.
+#[derive(Clone, Debug, Default, Args)]
+pub struct ServerArguments {
+    /// Configuration file, TOML or YAML.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Address for HTTP and gRPC; port 0 takes a free one [http.listen].
+    #[arg(long, value_name = "HOST:PORT")]
+    pub listen: Option<String>,
+    /// Unix socket that serves the same [http.unix_socket].
+    #[arg(long, value_name = "PATH")]
+    pub unix_socket: Option<String>,
+    /// Where the embedded store keeps its archive over restarts [store.data_dir].
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<String>,
+    /// Redis as the store [redis.url].
+    #[arg(long, value_name = "URL")]
+    pub redis_url: Option<String>,
+    /// Namespace that is served by default [redis.namespace].
+    #[arg(long, value_name = "NAME")]
+    pub namespace: Option<String>,
+    /// Directory of this host's segments [agent.segment_dir].
+    #[arg(long, value_name = "DIR")]
+    pub segment_dir: Option<String>,
+    /// Where to push this host's sources on to: http://…, unix:… or redis://… [upstream.target].
+    #[arg(long, value_name = "URL")]
+    pub to: Option<String>,
+    /// End by itself after the last segment has ended [agent.exit_when_idle].
+    #[arg(long)]
+    pub exit_when_idle: bool,
+    /// Append the log to this file instead of stderr [log.file].
+    #[arg(long, value_name = "PATH")]
+    pub log_file: Option<String>,
+    /// Go on in the background, in a session of its own; returns once it is ready.
+    #[arg(long)]
+    pub detach: bool,
+    /// Set by --detach for the process in the background.
+    #[arg(long, hide = true)]
+    pub detached: bool,
+}
+
+impl ServerArguments {
+    /// Everything that settings are read from, the process's environment included.
+    pub fn inputs(&self) -> Inputs {
+        Inputs { file: self.config.clone(), environment: environment(), flags: self.layer() }
+    }
+
+    fn layer(&self) -> Layer {
+        let idle = self.exit_when_idle.then(|| "true".to_owned());
+        let mut layer = Layer::default();
+        for (key, flag, value) in [
+            ("http.listen", "--listen", &self.listen),
+            ("http.unix_socket", "--unix-socket", &self.unix_socket),
+            ("store.data_dir", "--data-dir", &self.data_dir),
+            ("redis.url", "--redis-url", &self.redis_url),
+            ("redis.namespace", "--namespace", &self.namespace),
+            ("agent.segment_dir", "--segment-dir", &self.segment_dir),
+            ("upstream.target", "--to", &self.to),
+            ("agent.exit_when_idle", "--exit-when-idle", &idle),
+            ("log.file", "--log-file", &self.log_file),
+        ] {
+            if let Some(value) = value {
+                layer.set(key, value.as_str(), format!("the flag {flag}"));
+            }
+        }
+        layer
+    }
+}
+
+/// Variables that are not UTF-8 cannot be settings.
+fn environment() -> Vec<(String, String)> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+    use crate::config::load;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_flag_reaches_its_setting() {
+        let arguments = ServerArguments {
+            listen: Some("127.0.0.1:1".into()),
+            unix_socket: Some("/run/m.sock".into()),
+            redis_url: Some("redis://cache:1/0".into()),
+            namespace: Some("shop".into()),
+            segment_dir: Some("/segments".into()),
+            to: Some("http://up:1".into()),
+            exit_when_idle: true,
+            log_file: Some("/log".into()),
+            ..ServerArguments::default()
+        };
+        let inputs = Inputs { flags: arguments.layer(), ..Inputs::default() };
+        let shown = load(&inputs).expect("a good configuration").show();
+        for line in [
+            "http.listen = 127.0.0.1:1  # the flag --listen",
+            "http.unix_socket = /run/m.sock  # the flag --unix-socket",
+            "redis.url = redis://cache:1/0  # the flag --redis-url",
+            "redis.namespace = shop  # the flag --namespace",
+            "agent.segment_dir = /segments  # the flag --segment-dir",
+            "upstream.target = http://up:1  # the flag --to",
+            "agent.exit_when_idle = true  # the flag --exit-when-idle",
+            "log.file = /log  # the flag --log-file",
+        ] {
+            assert!(shown.contains(line), "{line} is missing in {shown}");
+        }
+        let inputs = Inputs {
+            flags: ServerArguments { data_dir: Some("/data".into()), ..Default::default() }.layer(),
+            ..Inputs::default()
+        };
+        assert!(load(&inputs).expect("a good configuration").show().contains("store.data_dir = /data"));
+    }
+}

@@ -1,0 +1,78 @@
+//! One command from start to exit status.
+
+use std::{fmt::Display, future::Future, process::ExitCode};
+
+use metrifold_telemetry::start_logs;
+
+use crate::{
+    cli::{Cli, Command, ServerArguments},
+    complain,
+    config::{Loaded, load},
+    demo, detach, say,
+    server::{self, Role},
+};
+
+/// Where a server in the background logs to if no file is given: nowhere.
+const NO_LOG: &str = "/dev/null";
+
+/// Carries out a command. Exit status 0: done; 1: failed, with the reason on stderr.
+pub fn execute(cli: Cli) -> ExitCode {
+    let outcome = match &cli.command {
+        Command::Serve(arguments) => serve(Role::Serve, arguments),
+        Command::Agent(arguments) => serve(Role::Agent, arguments),
+        Command::Collector(arguments) => serve(Role::Collector, arguments),
+        Command::Exporter(arguments) => serve(Role::Exporter, arguments),
+        Command::Demo(settings) => in_runtime(demo::run(settings)).map(|is_exact| match is_exact {
+            true => ExitCode::SUCCESS,
+            false => ExitCode::FAILURE,
+        }),
+        Command::CheckConfig(arguments) => check_config(arguments),
+        Command::DemoWorker(arguments) => demo::work(arguments).map(|()| ExitCode::SUCCESS).map_err(text),
+    };
+    outcome.unwrap_or_else(|reason| {
+        complain(&format!("metrifold: {reason}"));
+        ExitCode::FAILURE
+    })
+}
+
+fn text(error: impl Display) -> String {
+    error.to_string()
+}
+
+fn in_runtime<T, E: Display>(work: impl Future<Output = Result<T, E>>) -> Result<T, String> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(text)?;
+    let outcome = runtime.block_on(work).map_err(text);
+    // Whatever still runs has had its deadline.
+    runtime.shutdown_background();
+    outcome
+}
+
+fn check_config(arguments: &ServerArguments) -> Result<ExitCode, String> {
+    let loaded = load(&arguments.inputs()).map_err(text)?;
+    say(loaded.show().trim_end());
+    loaded.notices.iter().for_each(|notice| complain(&format!("note: {notice}")));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn serve(role: Role, arguments: &ServerArguments) -> Result<ExitCode, String> {
+    if arguments.detach {
+        return detach::start_in_background()
+            .map_err(|cause| format!("cannot start in the background: {cause}"));
+    }
+    if arguments.detached {
+        detach::leave_session().map_err(text)?;
+    }
+    let Loaded { mut settings, notices, .. } = load(&arguments.inputs()).map_err(text)?;
+    if arguments.detached {
+        settings.log.file.get_or_insert_with(|| NO_LOG.into());
+    }
+    start_logs(&settings.log).map_err(text)?;
+    notices.iter().for_each(|notice| tracing::warn!("{notice}"));
+    let has_log_file = settings.log.file.is_some();
+    in_runtime(server::run(role, settings)).map(|()| ExitCode::SUCCESS).inspect_err(|error| {
+        // On stderr the reason stands already.
+        if has_log_file {
+            tracing::error!("{error}");
+        }
+    })
+}
