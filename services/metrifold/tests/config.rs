@@ -90,6 +90,14 @@ fn without_redis_enabled_the_other_redis_variables_do_not_turn_it_on() {
 }
 
 #[test]
+fn an_empty_variable_counts_as_not_set() {
+    let shown = |variables| loaded(variables).show();
+    let empty =
+        ["PROMETHEUS_METRICS_PORT", "REDIS_KEY_PREFIX", "METRIFOLD_NAMESPACE", "METRIFOLD_HTTP__LISTEN"];
+    assert_eq!(shown(&empty.map(|name| (name, ""))), shown(&[]));
+}
+
+#[test]
 fn our_own_names_win_over_those_of_the_guide() {
     let settings = loaded(&[
         ("PROMETHEUS_METRICS_PORT", "9191"),

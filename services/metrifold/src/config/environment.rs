@@ -29,8 +29,9 @@ pub(super) struct Environment {
 
 /// Reads all variables. Those of the guide come first, so that our own names win over them.
 pub(super) fn read(variables: &[(String, String)]) -> Environment {
-    let given: BTreeMap<&str, &str> =
-        variables.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let pairs = variables.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    // An empty variable is one that is not set, as in a compose file's `${NAME:-}`.
+    let given: BTreeMap<&str, &str> = pairs.filter(|(_, value)| !value.is_empty()).collect();
     let mut environment = Environment::default();
     environment.read_listen(&given);
     environment.read_redis(&given);

@@ -103,18 +103,12 @@ pub struct AgentSection {
 impl Default for AgentSection {
     fn default() -> Self {
         AgentSection {
-            segment_dir: default_segment_dir(),
+            segment_dir: metrifold_segment::default_path(),
             linger: Duration::from_secs(10),
             exit_when_idle: false,
             push_interval: Duration::from_secs(1),
         }
     }
-}
-
-fn default_segment_dir() -> PathBuf {
-    let name = format!("metrifold-{}", rustix::process::geteuid().as_raw());
-    let memory = PathBuf::from("/dev/shm");
-    if memory.is_dir() { memory.join(name) } else { std::env::temp_dir().join(name) }
 }
 
 /// When workers count as dead and what is kept of them.
