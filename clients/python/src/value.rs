@@ -51,7 +51,7 @@ impl Value {
             PyRuntimeError::new_err("metrifold.install() must be called before values are made")
         })?;
         let labels = pairs(labelnames, labelvalues)?;
-        let (metric_name, name, help) = (text(metric_name), text(name), text(help_text));
+        let (metric_name, name, help) = (text(metric_name)?, text(name)?, text(help_text)?);
         let descriptor = |kind| Descriptor::new(kind, metric_name, name, labels, help);
         Ok(match kind(typ, multiprocess_mode) {
             Some(kind) => Value::of(recorder.slot(descriptor(kind)), kind),
@@ -152,15 +152,20 @@ fn kind(typ: &str, multiprocess_mode: &str) -> Option<Kind> {
     }
 }
 
-/// Text that is no UTF-8 (half a surrogate pair) must not fail the application; it becomes U+FFFD, as in Python's
-/// `errors="replace"`.
-fn text(text: &Bound<'_, PyString>) -> String {
-    text.to_string_lossy().into_owned()
+/// Half a surrogate pair (bytes that were no UTF-8) must not fail the application: it becomes U+FFFD, as where segments are
+/// read.
+fn text(text: &Bound<'_, PyString>) -> PyResult<String> {
+    if let Ok(text) = text.to_str() {
+        return Ok(text.to_owned());
+    }
+    let bytes: Vec<u8> = text.call_method1("encode", ("utf-16-le", "surrogatepass"))?.extract()?;
+    let units: Vec<u16> = bytes.chunks_exact(2).map(|unit| u16::from_le_bytes([unit[0], unit[1]])).collect();
+    Ok(String::from_utf16_lossy(&units))
 }
 
 fn pairs(names: &Bound<'_, PyAny>, values: &Bound<'_, PyAny>) -> PyResult<Labels> {
     let strings = |sequence: &Bound<'_, PyAny>| -> PyResult<Vec<String>> {
-        sequence.try_iter()?.map(|item| Ok(text(&item?.str()?))).collect()
+        sequence.try_iter()?.map(|item| text(&item?.str()?)).collect()
     };
     Ok(Labels::new(strings(names)?.into_iter().zip(strings(values)?)))
 }
