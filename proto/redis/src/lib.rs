@@ -63,6 +63,7 @@ pub use blobs::{
 pub use record::{RECORD_FIELDS, RECORD_HEADS, RecordHead, decode_record, decode_record_head};
 pub use reply::ReplyError;
 pub use scripts::{
-    AdvanceAge, Claim, CommitCall, Dump, Forget, Look, PushScript, PushSettings, Restore, ScriptCall,
-    ShardDump, ShardLook, is_noscript, parse_commit_reply, parse_dump, parse_look, parse_push_reply,
+    AdvanceAge, Claim, CommitCall, Dump, Forget, Look, PushScript, PushSettings, Restore, STATE_FIELDS,
+    ScriptCall, ShardDump, ShardLook, is_noscript, parse_commit_reply, parse_dump, parse_look,
+    parse_push_reply,
 };

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use metrifold_model::{DescriptorHash, Epoch, Seq};
+use metrifold_model::{DescriptorHash, DescriptorList, Epoch, Seq};
 use metrifold_session::{Instant, Record};
 
 use crate::{BlobError, ReplyError, decode_descriptors, decode_values, decode_worker, reply::Fields};
@@ -41,20 +41,30 @@ pub fn decode_record_head<B: AsRef<[u8]>>(reply: &[B]) -> Result<Option<RecordHe
     head(&mut Fields::new(reply)).map(Some)
 }
 
-/// Reads the reply to `HMGET <record>` of [`RECORD_FIELDS`]; `None` if there is no such record.
-pub fn decode_record<B: AsRef<[u8]>>(reply: &[B]) -> Result<Option<(RecordHead, Record)>, ReplyError> {
+/// Reads the reply to `HMGET <record>` of [`RECORD_FIELDS`]; `None` if there is no such record. `known` may give the
+/// descriptors of this count and hash, if the caller has them, so that they need be neither fetched nor unpacked.
+pub fn decode_record<B: AsRef<[u8]>>(
+    reply: &[B],
+    known: impl FnOnce(&RecordHead) -> Option<DescriptorList>,
+) -> Result<Option<(RecordHead, Record)>, ReplyError> {
     if reply.first().is_none_or(|seq| seq.as_ref().is_empty()) {
         return Ok(None);
     }
     let mut fields = Fields::new(reply);
     let head = head(&mut fields)?;
+    let worker = Arc::new(decode_worker(fields.bytes()?)?);
+    let packed = fields.bytes()?;
+    let descriptors = match known(&head) {
+        Some(list) => list,
+        None => decode_descriptors(packed)?,
+    };
     let record = Record {
         seq: head.seq,
         epoch: head.epoch,
         seen: head.seen,
         ended: head.ended,
-        worker: Arc::new(decode_worker(fields.bytes()?)?),
-        descriptors: decode_descriptors(fields.bytes()?)?,
+        worker,
+        descriptors,
         values: decode_values(fields.bytes()?)?,
         base: decode_values(fields.bytes()?)?,
     };

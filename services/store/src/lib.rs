@@ -8,8 +8,12 @@
 //! # Ok::<(), metrifold_store::StoreError>(())
 //! ```
 
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
 mod embedded;
+mod redis;
 mod store;
 
 pub use embedded::{EmbeddedSettings, EmbeddedStore};
+pub use redis::{RedisSettings, RedisStore};
 pub use store::{CommitOutcome, ShardIndex, Store, StoreError};

@@ -23,11 +23,15 @@ pub struct ShardLook {
 }
 
 impl ShardLook {
-    /// Whether nothing was committed, restored or sealed between this look and a later one.
-    pub fn is_same_state(&self, later: &ShardLook) -> bool {
-        self.seen == later.seen
+    /// Whether nothing was committed, restored or sealed since: `later` is the reply to `HMGET <archive>` of
+    /// [`STATE_FIELDS`].
+    pub fn is_still<B: AsRef<[u8]>>(&self, later: &[B]) -> bool {
+        later.iter().map(AsRef::as_ref).eq(self.seen.iter().map(Vec::as_slice))
     }
 }
+
+/// The fields of an archive that change with everything but a push or the age clock.
+pub const STATE_FIELDS: [&str; 3] = ["epoch", "version", "sealed"];
 
 pub(super) fn read<B: AsRef<[u8]>>(fields: &mut Fields<'_, B>) -> Result<ShardLook, ReplyError> {
     let now = Instant(fields.number()?);

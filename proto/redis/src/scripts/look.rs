@@ -92,7 +92,7 @@ pub fn parse_dump<B: AsRef<[u8]>>(
         for _ in RECORD_FIELDS {
             record.push(fields.bytes()?);
         }
-        if let Some((head, record)) = decode_record(&record)? {
+        if let Some((head, record)) = decode_record(&record, |_| None)? {
             records.insert(*incarnation, (head, Arc::new(record)));
         }
     }

@@ -11,7 +11,7 @@ mod restore;
 
 pub use call::{ScriptCall, is_noscript};
 pub use commit::{AdvanceAge, CommitCall, parse_commit_reply};
-pub use head::ShardLook;
+pub use head::{STATE_FIELDS, ShardLook};
 pub use look::{Dump, Forget, Look, ShardDump, parse_dump, parse_look};
 pub use push::{PushScript, PushSettings, parse_push_reply};
 pub use restore::{Claim, Restore};

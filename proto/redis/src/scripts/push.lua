@@ -87,6 +87,10 @@ elseif not has_record then
     set('v', tomb_values)
   end
 end
+-- Equal `vs` promises equal values, base and worker.
+if has_record and payload ~= 'values' and redis.call('HGET', key, 'worker') ~= worker then
+  set('vs', seq)
+end
 if not has_record then
   local former = tomb_values or base
   if former ~= '' then

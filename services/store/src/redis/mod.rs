@@ -1,0 +1,11 @@
+//! The store in Redis: the scripts of `metrifold-redis` behind one pipelined connection.
+
+mod connection;
+mod error;
+mod read;
+mod restore;
+mod settings;
+mod store;
+
+pub use settings::RedisSettings;
+pub use store::RedisStore;

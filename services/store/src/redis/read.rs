@@ -1,0 +1,271 @@
+//! Reading a shard consistently, fetching only what changed since the last read.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, atomic::Ordering},
+};
+
+use fred::bytes::Bytes;
+use metrifold_model::{DescriptorList, Epoch, Incarnation, Namespace};
+use metrifold_redis::{
+    Dump, Forget, Look, RECORD_FIELDS, RECORD_HEADS, RecordHead, STATE_FIELDS, ShardLook, decode_archive,
+    decode_record, decode_record_head, decode_tombstone, keys::ShardKeys, parse_dump, parse_look,
+};
+use metrifold_session::{Archive, Record, ShardSnapshot, Tombstone};
+
+use super::{RedisStore, error::of_reply};
+use crate::{ShardIndex, StoreError};
+
+/// Reads in parts before the shard is read in one step, which stops all pushes for so long.
+const ATTEMPTS: usize = 3;
+const DESCRIPTORS: &str = "d";
+
+/// What the last read of a shard found. Immutable; the next read makes another one.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Known {
+    epoch: Option<Epoch>,
+    version: Option<u64>,
+    archive: Arc<Archive>,
+    /// As in Redis: an entry that did not change stands for a tombstone that did not.
+    folds: HashMap<String, Bytes>,
+    tombstones: BTreeMap<Incarnation, Arc<Tombstone>>,
+    records: BTreeMap<Incarnation, (RecordHead, Arc<Record>)>,
+}
+
+type Descriptors = HashMap<(u64, u64), DescriptorList>;
+
+impl RedisStore {
+    /// Reads a shard; the look is that of the same moment.
+    pub(super) async fn read(
+        &self,
+        namespace: &Namespace,
+        shard: ShardIndex,
+    ) -> Result<(ShardLook, ShardSnapshot), StoreError> {
+        let mut look = self.look(namespace, shard).await?;
+        for _ in 0..ATTEMPTS {
+            let keys = ShardKeys::new(namespace, shard.0);
+            let known = self.read_parts(&keys, namespace, shard, &look).await?;
+            let state = [(keys.archive(), STATE_FIELDS.to_vec())];
+            let is_same = self.connection.hmget_each(&state).await?.iter().all(|state| look.is_still(state));
+            if is_same {
+                self.forget_expired(namespace, shard, &look, &known).await?;
+                return Ok(self.remember(namespace, shard, look, known));
+            }
+            look = self.look(namespace, shard).await?;
+        }
+        self.dump(namespace, shard, &look).await
+    }
+
+    async fn look(&self, namespace: &Namespace, shard: ShardIndex) -> Result<ShardLook, StoreError> {
+        let reply = self.connection.run(&Look::call(namespace, shard.0)).await?;
+        let look = parse_look(&reply).map_err(of_reply)?;
+        match look.shards {
+            Some(actual) if actual != self.settings.shards => {
+                Err(of_reply(metrifold_redis::ReplyError::Shards { actual: actual.to_string() }))
+            }
+            _ => Ok(look),
+        }
+    }
+
+    async fn read_parts(
+        &self,
+        keys: &ShardKeys,
+        namespace: &Namespace,
+        shard: ShardIndex,
+        look: &ShardLook,
+    ) -> Result<Known, StoreError> {
+        let mut known = self.known(namespace, shard);
+        if known.epoch != look.head.epoch {
+            // Another epoch is another history: equal numbers no longer stand for equal contents.
+            known = Arc::default();
+        }
+        let mut now = Known { epoch: look.head.epoch, version: Some(look.head.version), ..Known::default() };
+        if known.version == now.version {
+            now.archive = known.archive.clone();
+            now.folds = known.folds.clone();
+            now.tombstones = known.tombstones.clone();
+        } else {
+            let blob = self.connection.hmget(&keys.archive(), &["blob".to_owned()]).await?;
+            let blob = blob.first().map(Bytes::as_ref).unwrap_or_default();
+            now.archive = Arc::new(decode_archive(blob).map_err(|cause| of_reply(cause.into()))?);
+            now.folds = self.connection.hgetall(&keys.folds()).await?;
+            now.tombstones = self.read_tombstones(keys, &known, &now.folds).await?;
+        }
+        now.records = self.read_records(keys, &known, &look.incarnations).await?;
+        Ok(now)
+    }
+
+    async fn read_tombstones(
+        &self,
+        keys: &ShardKeys,
+        known: &Known,
+        folds: &HashMap<String, Bytes>,
+    ) -> Result<BTreeMap<Incarnation, Arc<Tombstone>>, StoreError> {
+        let mut tombstones = BTreeMap::new();
+        let mut changed = Vec::new();
+        for (name, fold) in folds {
+            let incarnation = parse(name)?;
+            match known.tombstones.get(&incarnation).filter(|_| known.folds.get(name) == Some(fold)) {
+                Some(tombstone) => drop(tombstones.insert(incarnation, tombstone.clone())),
+                None => changed.push(name.clone()),
+            }
+        }
+        let blobs = self.connection.hmget(&keys.tombs(), &changed).await?;
+        for (name, blob) in changed.iter().zip(blobs) {
+            // A trim that came in between; the read is repeated then.
+            if !blob.is_empty() {
+                let tombstone = decode_tombstone(&blob).map_err(|cause| of_reply(cause.into()))?;
+                tombstones.insert(parse(name)?, Arc::new(tombstone));
+            }
+        }
+        Ok(tombstones)
+    }
+
+    async fn read_records(
+        &self,
+        keys: &ShardKeys,
+        known: &Known,
+        incarnations: &[Incarnation],
+    ) -> Result<BTreeMap<Incarnation, (RecordHead, Arc<Record>)>, StoreError> {
+        let each = |one: &Incarnation| (keys.record(*one), RECORD_HEADS.to_vec());
+        let heads = self.connection.hmget_each(&incarnations.iter().map(each).collect::<Vec<_>>()).await?;
+        let mut lists = lists(known);
+        let mut records = BTreeMap::new();
+        let mut changed = Vec::new();
+        for (incarnation, head) in incarnations.iter().zip(heads) {
+            let Some(head) = decode_record_head(&head).map_err(of_reply)? else { continue };
+            match known.records.get(incarnation).and_then(|known| carried_on(known, head)) {
+                Some(record) => drop(records.insert(*incarnation, (head, record))),
+                None => changed.push((*incarnation, lists.contains_key(&list_key(&head)))),
+            }
+        }
+        let moved = self.fetch(keys, &changed, &mut lists, &mut records).await?;
+        // Their descriptors changed between the two reads.
+        let moved: Vec<_> = moved.into_iter().map(|incarnation| (incarnation, false)).collect();
+        self.fetch(keys, &moved, &mut lists, &mut records).await?;
+        Ok(records)
+    }
+
+    /// Fetches records, without descriptors where the flag says that they are known. Returns those whose descriptors
+    /// turned out to be others.
+    async fn fetch(
+        &self,
+        keys: &ShardKeys,
+        wanted: &[(Incarnation, bool)],
+        lists: &mut Descriptors,
+        records: &mut BTreeMap<Incarnation, (RecordHead, Arc<Record>)>,
+    ) -> Result<Vec<Incarnation>, StoreError> {
+        let mut moved = Vec::new();
+        // Decoded batch by batch, so that no more than one batch of raw replies is held.
+        for batch in wanted.chunks(super::connection::BATCH) {
+            let requests: Vec<_> =
+                batch.iter().map(|(one, has_list)| (keys.record(*one), fields(*has_list))).collect();
+            let replies = self.connection.hmget_each(&requests).await?;
+            for ((incarnation, has_list), reply) in batch.iter().zip(replies) {
+                let Some(head) = decode_record_head(&reply[..RECORD_HEADS.len()]).map_err(of_reply)? else {
+                    continue;
+                };
+                let list = lists.get(&list_key(&head)).cloned();
+                if *has_list && list.is_none() {
+                    moved.push(*incarnation);
+                    continue;
+                }
+                if let Some((head, record)) = decode_record(&reply, |_| list).map_err(of_reply)? {
+                    lists.insert(list_key(&head), record.descriptors.clone());
+                    records.insert(*incarnation, (head, Arc::new(record)));
+                }
+            }
+        }
+        Ok(moved)
+    }
+
+    async fn dump(
+        &self,
+        namespace: &Namespace,
+        shard: ShardIndex,
+        look: &ShardLook,
+    ) -> Result<(ShardLook, ShardSnapshot), StoreError> {
+        let reply = self.connection.run(&Dump::call(namespace, shard.0, &look.incarnations)).await?;
+        let (mut dumped, archive, tombstones, records) =
+            parse_dump(&reply, &look.incarnations).map_err(of_reply)?;
+        dumped.incarnations = look.incarnations.clone();
+        let known = Known { archive: Arc::new(archive), tombstones, records, ..Known::default() };
+        Ok((dumped.clone(), snapshot(&dumped, &known)))
+    }
+
+    /// Takes sources out of the list whose records expired because no server role folded them in time.
+    async fn forget_expired(
+        &self,
+        namespace: &Namespace,
+        shard: ShardIndex,
+        look: &ShardLook,
+        known: &Known,
+    ) -> Result<(), StoreError> {
+        for incarnation in look.incarnations.iter().filter(|one| !known.records.contains_key(one)) {
+            let reply = self.connection.run(&Forget::call(namespace, shard.0, *incarnation)).await?;
+            if reply.first().is_some_and(|count| count.as_ref() == b"1") {
+                self.expired.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        Ok(())
+    }
+
+    fn known(&self, namespace: &Namespace, shard: ShardIndex) -> Arc<Known> {
+        self.known.get(&(namespace.clone(), shard)).map(|known| known.clone()).unwrap_or_default()
+    }
+
+    fn remember(
+        &self,
+        namespace: &Namespace,
+        shard: ShardIndex,
+        look: ShardLook,
+        known: Known,
+    ) -> (ShardLook, ShardSnapshot) {
+        let snapshot = snapshot(&look, &known);
+        self.known.insert((namespace.clone(), shard), Arc::new(known));
+        (look, snapshot)
+    }
+}
+
+fn snapshot(look: &ShardLook, known: &Known) -> ShardSnapshot {
+    ShardSnapshot {
+        head: look.head.clone(),
+        now: look.now,
+        archive: known.archive.clone(),
+        records: known.records.iter().map(|(one, (_, record))| (*one, record.clone())).collect(),
+        tombstones: known.tombstones.clone(),
+    }
+}
+
+/// The record with this head, if what was last read of it is enough to tell.
+fn carried_on((former, record): &(RecordHead, Arc<Record>), head: RecordHead) -> Option<Arc<Record>> {
+    if *former == head {
+        return Some(record.clone());
+    }
+    let is_same = (former.values_seq, list_key(former)) == (head.values_seq, list_key(&head));
+    is_same.then(|| {
+        let (seq, epoch, seen, ended) = (head.seq, head.epoch, head.seen, head.ended);
+        Arc::new(Record { seq, epoch, seen, ended, ..Record::clone(record) })
+    })
+}
+
+fn list_key(head: &RecordHead) -> (u64, u64) {
+    (head.descriptors_count, head.descriptors_hash.0)
+}
+
+fn lists(known: &Known) -> Descriptors {
+    let key = |(head, record): &(RecordHead, Arc<Record>)| (list_key(head), record.descriptors.clone());
+    known.records.values().map(key).collect()
+}
+
+fn fields(has_list: bool) -> Vec<&'static str> {
+    RECORD_FIELDS
+        .iter()
+        // An empty name stands for no field, so that the reply keeps its order.
+        .map(|name| if has_list && *name == DESCRIPTORS { "" } else { *name })
+        .collect()
+}
+
+fn parse(name: &str) -> Result<Incarnation, StoreError> {
+    name.parse().map_err(|_| StoreError::Corrupt(format!("{name:?} is no incarnation")))
+}

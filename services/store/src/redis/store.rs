@@ -1,0 +1,215 @@
+//! The store trait over the connection.
+
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use dashmap::{DashMap, DashSet};
+use metrifold_model::Namespace;
+use metrifold_redis::{AdvanceAge, CommitCall, PushScript, PushSettings, ReplyError, keys, parse_push_reply};
+use metrifold_session::{Answer, Commit, Instant, Push, ShardSnapshot};
+
+use super::{RedisSettings, connection::Connection, error::of_reply, read::Known};
+use crate::{CommitOutcome, ShardIndex, Store, StoreError};
+
+/// A store in Redis, shared by any number of processes.
+///
+/// It never opens a shard by itself: pushes are answered [`Answer::Sealed`] until somebody calls [`Store::restore`].
+/// One connection carries everything, pipelined; without it, operations wait for
+/// [`RedisSettings::command_timeout`] and fail.
+pub struct RedisStore {
+    pub(super) connection: Connection,
+    pub(super) settings: RedisSettings,
+    pub(super) known: DashMap<(Namespace, ShardIndex), Arc<Known>>,
+    pub(super) expired: AtomicU64,
+    scripts: DashMap<(Namespace, ShardIndex), Arc<PushScript>>,
+    /// Namespaces whose number of shards stands in Redis and is ours.
+    registered: DashSet<Namespace>,
+    /// Every namespace that was asked for, for when the index must not be read.
+    used: DashSet<Namespace>,
+}
+
+impl RedisStore {
+    /// Begins to connect in the background; a Redis that is down is no error here. Must be called within a tokio
+    /// runtime.
+    ///
+    /// Errors: [`StoreError::Refused`] if the settings cannot be used.
+    pub fn connect(settings: RedisSettings) -> Result<RedisStore, StoreError> {
+        if settings.shards == 0 {
+            return Err(StoreError::Refused("redis.shards must be at least 1".into()));
+        }
+        if settings.expiry < Duration::from_secs(24 * 3600) {
+            return Err(StoreError::Refused(
+                "sources must not be forgotten within 24 h of their last push".into(),
+            ));
+        }
+        Ok(RedisStore {
+            connection: Connection::start(&settings)?,
+            settings,
+            known: DashMap::new(),
+            expired: AtomicU64::new(0),
+            scripts: DashMap::new(),
+            registered: DashSet::new(),
+            used: DashSet::new(),
+        })
+    }
+
+    /// How many sources this store found lost because nobody folded them before they expired.
+    pub fn sources_expired_total(&self) -> u64 {
+        self.expired.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn push_settings(&self) -> PushSettings {
+        let RedisSettings { shards, sources_max, expiry, .. } = self.settings;
+        PushSettings { shards, sources_max, expiry }
+    }
+
+    fn script(&self, namespace: &Namespace, shard: ShardIndex) -> Arc<PushScript> {
+        let key = (namespace.clone(), shard);
+        if let Some(script) = self.scripts.get(&key) {
+            return script.clone();
+        }
+        let make = || Arc::new(PushScript::new(namespace, shard.0, self.push_settings()));
+        self.scripts.entry(key).or_insert_with(make).clone()
+    }
+
+    /// Makes sure, once, that the namespace is in the index and that all its users have the same number of shards.
+    async fn register(&self, namespace: &Namespace) -> Result<(), StoreError> {
+        if self.registered.contains(namespace) {
+            return Ok(());
+        }
+        self.used.insert(namespace.clone());
+        let shards = self.settings.shards.to_string();
+        let actual = self.connection.set_once(&keys::meta(namespace), keys::META_SHARDS, &shards).await?;
+        if actual != shards {
+            return Err(of_reply(ReplyError::Shards { actual }));
+        }
+        match self.connection.add_member(keys::NAMESPACES, namespace.as_str()).await {
+            // The index may be outside what an ACL allows; only servers configured with the namespace find it then.
+            Ok(()) | Err(StoreError::Refused(_)) => {}
+            Err(cause) => return Err(cause),
+        }
+        self.registered.insert(namespace.clone());
+        Ok(())
+    }
+
+    /// A shard that nobody opened may be one of a Redis that lost everything, the registration included.
+    fn note_opened(&self, namespace: &Namespace, is_opened: bool) {
+        if !is_opened {
+            self.registered.remove(namespace);
+        }
+    }
+
+    fn refuse_eviction(info: &std::collections::HashMap<String, String>) -> Result<(), StoreError> {
+        let value = |name: &str| info.get(name).map(String::as_str).unwrap_or_default();
+        let policy = value("maxmemory_policy");
+        if !policy.is_empty() && policy != "noeviction" {
+            return Err(StoreError::Refused(format!(
+                "Redis has maxmemory-policy {policy} and may drop archived counts at any time; set it to noeviction"
+            )));
+        }
+        let number = |name: &str| value(name).parse::<u64>().unwrap_or(0);
+        let (used, limit) = (number("used_memory"), number("maxmemory"));
+        if limit > 0 && used > limit {
+            return Err(StoreError::Refused(format!(
+                "Redis uses {used} bytes, more than its maxmemory of {limit}"
+            )));
+        }
+        if value("role") == "slave" {
+            return Err(StoreError::Refused(
+                "Redis is a replica and cannot be written; name its master".into(),
+            ));
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Store for RedisStore {
+    async fn push(&self, namespace: &Namespace, push: &Push) -> Result<Answer, StoreError> {
+        self.register(namespace).await?;
+        let shard = ShardIndex(keys::shard_of(push.incarnation, self.settings.shards));
+        let call = self.script(namespace, shard).call(push);
+        let reply = self.connection.run_cached(&call).await?;
+        let answer = parse_push_reply(&reply).map_err(of_reply)?;
+        self.note_opened(namespace, answer != Answer::Sealed);
+        Ok(answer)
+    }
+
+    async fn shards(&self, namespace: &Namespace) -> Result<u16, StoreError> {
+        self.register(namespace).await?;
+        Ok(self.settings.shards)
+    }
+
+    async fn snapshot(
+        &self,
+        namespace: &Namespace,
+        shard: ShardIndex,
+    ) -> Result<Arc<ShardSnapshot>, StoreError> {
+        self.register(namespace).await?;
+        let (_, snapshot) = self.read(namespace, shard).await?;
+        self.note_opened(namespace, snapshot.head.epoch.is_some());
+        Ok(Arc::new(snapshot))
+    }
+
+    async fn commit(
+        &self,
+        namespace: &Namespace,
+        shard: ShardIndex,
+        commit: &Commit,
+    ) -> Result<CommitOutcome, StoreError> {
+        let call = CommitCall::call(namespace, shard.0, commit, rand::random());
+        Ok(outcome(self.compare_and_set(&call).await?))
+    }
+
+    async fn advance_age(
+        &self,
+        namespace: &Namespace,
+        shard: ShardIndex,
+        expected: Instant,
+        age: Instant,
+    ) -> Result<CommitOutcome, StoreError> {
+        let call = AdvanceAge::call(namespace, shard.0, expected, age);
+        Ok(outcome(self.compare_and_set(&call).await?))
+    }
+
+    async fn restore(
+        &self,
+        namespace: &Namespace,
+        shard: ShardIndex,
+        memory: Option<&ShardSnapshot>,
+        settle: Duration,
+    ) -> Result<CommitOutcome, StoreError> {
+        self.register(namespace).await?;
+        self.restore_shard(namespace, shard, memory, settle).await
+    }
+
+    async fn namespaces(&self) -> Result<Vec<Namespace>, StoreError> {
+        let mut names: BTreeSet<Namespace> = self.used.iter().map(|name| name.clone()).collect();
+        match self.connection.members(keys::NAMESPACES).await {
+            Ok(members) => names.extend(members.into_iter().filter_map(|name| Namespace::new(name).ok())),
+            Err(StoreError::Refused(_)) => {}
+            Err(cause) => return Err(cause),
+        }
+        Ok(names.into_iter().collect())
+    }
+
+    async fn check(&self) -> Result<(), StoreError> {
+        Self::refuse_eviction(&self.connection.info().await?)?;
+        let namespace = self.used.iter().next().map(|name| name.clone());
+        match namespace {
+            Some(namespace) => self.connection.probe(&keys::meta(&namespace)).await,
+            None => Ok(()),
+        }
+    }
+}
+
+fn outcome(is_done: bool) -> CommitOutcome {
+    if is_done { CommitOutcome::Committed } else { CommitOutcome::Conflict }
+}

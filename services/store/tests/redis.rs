@@ -1,0 +1,319 @@
+//! The store in Redis keeps the promises of a store, on a real redis-server, and its own.
+
+mod redis_server;
+
+use std::{ops::Deref, sync::Arc, time::Duration};
+
+use metrifold_model::{Incarnation, Namespace, Values};
+use metrifold_session::{Answer, Payload, ShardSnapshot};
+use metrifold_store::{
+    CommitOutcome, EmbeddedSettings, EmbeddedStore, RedisSettings, RedisStore, ShardIndex, Store, StoreError,
+    conformance::{self, TestSource, open, snapshot, total},
+};
+use redis_server::{RedisServer, reachable};
+
+const SHARD: ShardIndex = ShardIndex(0);
+/// So long that nothing settles within a test.
+const NEVER: Duration = Duration::from_secs(3600);
+
+struct Fresh {
+    store: RedisStore,
+    _server: RedisServer,
+}
+
+impl Deref for Fresh {
+    type Target = dyn Store;
+
+    fn deref(&self) -> &Self::Target {
+        &self.store
+    }
+}
+
+async fn fresh() -> Option<Fresh> {
+    let server = RedisServer::start().await?;
+    Some(Fresh { store: server.store(), _server: server })
+}
+
+metrifold_store::conformance_suite!(fresh);
+
+fn values(value: f64) -> Payload {
+    Payload::Values(Values::from_slots(vec![value]))
+}
+
+fn namespace() -> Namespace {
+    Namespace::default()
+}
+
+async fn restore(store: &RedisStore, memory: Option<&ShardSnapshot>) -> CommitOutcome {
+    store.restore(&namespace(), SHARD, memory, NEVER).await.expect("the store is reachable")
+}
+
+#[tokio::test]
+async fn sources_are_bounded() {
+    let Some(server) = RedisServer::start().await else { return };
+    conformance::sources_are_bounded(&server.store_with(|settings| settings.sources_max = 3), 3).await;
+}
+
+// What proves that the script decides as `metrifold_session::accept`: the embedded store calls it.
+#[tokio::test]
+async fn the_scripts_decide_as_the_embedded_store() {
+    let Some(server) = RedisServer::start().await else { return };
+    for seed in 1..=12 {
+        server.command(&["FLUSHALL"]);
+        let embedded = EmbeddedStore::open(EmbeddedSettings::default()).expect("the store opens");
+        conformance::both_decide_alike(&embedded, &server.store(), seed, 250).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_stores_push_and_fold_at_once_and_stay_exact() {
+    let Some(server) = RedisServer::start().await else { return };
+    let (one, two) = (server.store(), server.store());
+    open(&one).await;
+    conformance::two_stores_over_the_same_contents(&one, &two).await;
+}
+
+#[tokio::test]
+async fn nothing_is_stored_before_a_server_opens_a_namespace() {
+    let Some(server) = RedisServer::start().await else { return };
+    let store = server.store();
+    let mut source = TestSource::new(1);
+    assert_eq!(source.send(&store, Payload::Hello).await, Answer::Sealed);
+    let before = snapshot(&store).await;
+    assert!(before.head.sealed && before.head.epoch.is_none() && before.records.is_empty());
+    open(&store).await;
+    assert!(matches!(source.again(&store).await, Answer::Ok { .. }));
+}
+
+#[tokio::test]
+async fn a_redis_that_comes_back_empty_takes_nothing_until_it_is_restored_exactly() {
+    let Some(mut server) = RedisServer::start().await else { return };
+    let store = server.store();
+    open(&store).await;
+    let mut living = TestSource::greet(1, &store, 5.0).await;
+    let mut ended = TestSource::greet(2, &store, 0.0).await;
+    ended.push.ended = true;
+    ended.send_ok(&store, values(7.0)).await;
+    let memory = snapshot(&store).await;
+    server.kill();
+    server.start_again().await;
+    reachable(&store).await;
+
+    living.push.seq = living.push.seq.next();
+    assert_eq!(living.again(&store).await, Answer::Sealed);
+    assert!(snapshot(&store).await.head.sealed);
+    assert_eq!(restore(&store, Some(&memory)).await, CommitOutcome::Committed);
+    let restored = snapshot(&store).await;
+    assert_eq!((total(&restored), restored.records.len()), (12.0, 2));
+    assert_ne!(restored.head.epoch, memory.head.epoch);
+    living.send_ok(&store, values(6.0)).await;
+    assert_eq!(total(&*snapshot(&store).await), 13.0);
+}
+
+#[tokio::test]
+async fn a_redis_that_comes_back_older_is_sealed_before_any_push_or_commit() {
+    let Some(mut server) = RedisServer::start().await else { return };
+    let store = server.store();
+    open(&store).await;
+    let mut source = TestSource::greet(1, &store, 5.0).await;
+    assert_eq!(server.command(&["SAVE"]), "OK");
+    source.send_ok(&store, values(9.0)).await;
+    let memory = snapshot(&store).await;
+    server.kill();
+    server.start_again().await;
+    reachable(&store).await;
+
+    assert_eq!(source.send(&store, values(10.0)).await, Answer::Sealed, "no snapshot was read in between");
+    let age = store.advance_age(&namespace(), SHARD, memory.head.age, memory.head.age).await;
+    assert_eq!(age.expect("the store is reachable"), CommitOutcome::Conflict);
+    let older = snapshot(&store).await;
+    assert_eq!((older.head.sealed, total(&older)), (true, 5.0));
+    assert_eq!(restore(&store, Some(&memory)).await, CommitOutcome::Committed);
+    assert_eq!(total(&*snapshot(&store).await), 9.0);
+    assert!(matches!(source.again(&store).await, Answer::Ok { .. }));
+    assert_eq!(total(&*snapshot(&store).await), 10.0);
+}
+
+#[tokio::test]
+async fn a_second_server_with_a_newer_memory_replaces_what_the_first_restored() {
+    let Some(server) = RedisServer::start().await else { return };
+    let (one, two) = (server.store(), server.store());
+    open(&one).await;
+    let mut source = TestSource::greet(1, &one, 5.0).await;
+    let older = snapshot(&one).await;
+    source.send_ok(&one, values(9.0)).await;
+    let newer = snapshot(&two).await;
+    server.command(&["FLUSHALL"]);
+
+    assert_eq!(restore(&one, Some(&older)).await, CommitOutcome::Committed);
+    let mut other = TestSource::new(2);
+    other.send_ok(&one, Payload::Hello).await;
+    other.send_ok(&one, values(3.0)).await;
+    assert_eq!(restore(&two, Some(&newer)).await, CommitOutcome::Committed);
+    let both = snapshot(&one).await;
+    assert_eq!(total(&both), 12.0, "what was pushed after the first restore stays");
+    assert_eq!(restore(&one, Some(&older)).await, CommitOutcome::Conflict, "nothing newer is known");
+    assert_eq!(restore(&one, None).await, CommitOutcome::Conflict);
+}
+
+#[tokio::test]
+async fn an_abandoned_restore_does_not_lose_what_was_pushed_before_it() {
+    let Some(server) = RedisServer::start().await else { return };
+    let store = server.store();
+    assert_eq!(restore(&store, None).await, CommitOutcome::Committed);
+    TestSource::greet(1, &store, 5.0).await;
+    // As a restorer that was killed after its claim left it.
+    let archive = "metrifold:{metrifold/0}:archive";
+    server.command(&["HSET", archive, "sealed", "2", "restorer", "00000000000000aa"]);
+    assert!(snapshot(&store).await.head.sealed);
+    let mut newer = ShardSnapshot::default();
+    newer.head.counter = 4;
+    assert_eq!(restore(&store, Some(&newer)).await, CommitOutcome::Committed);
+    let after = snapshot(&store).await;
+    assert_eq!((total(&after), after.head.counter, after.head.sealed), (5.0, 4, false));
+}
+
+#[tokio::test]
+async fn a_forgotten_script_is_sent_again() {
+    let Some(server) = RedisServer::start().await else { return };
+    let store = server.store();
+    open(&store).await;
+    let mut source = TestSource::greet(1, &store, 5.0).await;
+    server.command(&["SCRIPT", "FLUSH"]);
+    source.send_ok(&store, values(6.0)).await;
+    assert_eq!(total(&*snapshot(&store).await), 6.0);
+}
+
+#[tokio::test]
+async fn a_full_redis_refuses_pushes_by_name_and_still_folds() {
+    let Some(server) = RedisServer::start().await else { return };
+    let store = server.store();
+    open(&store).await;
+    let mut source = TestSource::greet(1, &store, 5.0).await;
+    let mut ended = TestSource::greet(2, &store, 0.0).await;
+    ended.push.ended = true;
+    ended.send_ok(&store, values(7.0)).await;
+    server.command(&["CONFIG", "SET", "maxmemory", "1"]);
+
+    source.push.seq = source.push.seq.next();
+    source.push.payload = values(6.0);
+    let refused = store.push(&namespace(), &source.push).await.expect_err("there is no memory");
+    assert!(matches!(&refused, StoreError::Refused(words) if words.contains("OOM")), "{refused}");
+    assert!(matches!(store.check().await, Err(StoreError::Refused(words)) if words.contains("maxmemory")));
+    let policy = metrifold_session::ReapPolicy { settle: Duration::ZERO, ..Default::default() };
+    let due = metrifold_session::reap(&*snapshot(&store).await, &policy).expect("one source has ended");
+    let outcome = store.commit(&namespace(), SHARD, &due).await.expect("folding frees memory");
+    assert_eq!(outcome, CommitOutcome::Committed);
+    let after = snapshot(&store).await;
+    assert_eq!((total(&after), after.records.len(), after.tombstones.len()), (12.0, 1, 1));
+}
+
+#[tokio::test]
+async fn an_evicting_policy_is_refused_with_the_reason() {
+    let Some(server) = RedisServer::start().await else { return };
+    let store = server.store();
+    store.check().await.expect("the default policy does not evict");
+    server.command(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]);
+    let refused = store.check().await.expect_err("it evicts").to_string();
+    assert!(refused.contains("allkeys-lru") && refused.contains("noeviction"), "{refused}");
+}
+
+#[tokio::test]
+async fn another_number_of_shards_is_refused_by_number() {
+    let Some(server) = RedisServer::start().await else { return };
+    let (four, one) = (server.store_with(|settings| settings.shards = 4), server.store());
+    for shard in 0..4 {
+        let outcome = four.restore(&namespace(), ShardIndex(shard), None, NEVER).await;
+        assert_eq!(outcome.expect("the store is reachable"), CommitOutcome::Committed);
+    }
+    for incarnation in 1..20 {
+        TestSource::greet(incarnation, &four, 1.0).await;
+    }
+    let mut sum = 0.0;
+    for shard in 0..4 {
+        sum += total(&four.snapshot(&namespace(), ShardIndex(shard)).await.expect("reachable"));
+    }
+    assert_eq!(sum, 19.0);
+    let refused = one.push(&namespace(), &TestSource::new(1).push).await.expect_err("it has four");
+    assert!(
+        matches!(&refused, StoreError::Refused(words) if words.contains("redis.shards to 4")),
+        "{refused}"
+    );
+}
+
+#[tokio::test]
+async fn a_read_fetches_only_what_changed() {
+    let Some(server) = RedisServer::start().await else { return };
+    let store = server.store();
+    open(&store).await;
+    let mut changing = TestSource::greet(1, &store, 5.0).await;
+    TestSource::greet(2, &store, 5.0).await;
+    let first = snapshot(&store).await;
+    changing.send_ok(&store, values(6.0)).await;
+    let second = snapshot(&store).await;
+    let is_same = |one| Arc::ptr_eq(&first.records[&Incarnation(one)], &second.records[&Incarnation(one)]);
+    assert!(is_same(2) && !is_same(1));
+    assert!(Arc::ptr_eq(&first.archive, &second.archive));
+    assert_eq!(total(&second), 11.0);
+}
+
+#[tokio::test]
+async fn a_source_that_expired_unfolded_is_counted_as_lost() {
+    let Some(server) = RedisServer::start().await else { return };
+    let store = server.store();
+    open(&store).await;
+    TestSource::greet(1, &store, 5.0).await;
+    let record = "metrifold:{metrifold/0}:w:0000000000000001";
+    let expiry: u64 = server.command(&["TTL", record]).parse().expect("it expires");
+    assert!(expiry > 24 * 3600, "{expiry} s");
+    server.command(&["DEL", record]);
+    assert!(snapshot(&store).await.records.is_empty());
+    assert_eq!(store.sources_expired_total(), 1);
+    assert_eq!(server.command(&["ZCARD", "metrifold:{metrifold/0}:workers"]), "0");
+}
+
+#[tokio::test]
+async fn damaged_contents_are_named_and_not_shown() {
+    let Some(server) = RedisServer::start().await else { return };
+    let store = server.store();
+    open(&store).await;
+    TestSource::greet(1, &store, 5.0).await;
+    server.command(&["HSET", "metrifold:{metrifold/0}:w:0000000000000001", "v", "nonsense"]);
+    let corrupt = store.snapshot(&namespace(), SHARD).await.expect_err("it cannot be read");
+    assert!(matches!(&corrupt, StoreError::Corrupt(words) if words.contains("values blob")), "{corrupt}");
+}
+
+#[tokio::test]
+async fn a_redis_that_is_down_is_unavailable_and_comes_back_by_itself() {
+    let Some(mut server) = RedisServer::start().await else { return };
+    server.kill();
+    let store = server.store_with(|settings| settings.command_timeout = Duration::from_millis(200));
+    let down = store.push(&namespace(), &TestSource::new(1).push).await.expect_err("nobody listens");
+    assert!(down.is_retryable(), "{down}");
+    server.start_again().await;
+    reachable(&store).await;
+    open(&store).await;
+    TestSource::greet(1, &store, 5.0).await;
+}
+
+#[tokio::test]
+async fn passwords_are_checked_and_never_shown() {
+    let Some(server) = RedisServer::start().await else { return };
+    server.command(&["CONFIG", "SET", "requirepass", "secret-one"]);
+    let url = |password: &str| format!("redis://:{password}@{}", server.address());
+    let wrong = RedisSettings {
+        url: url("wrong-two"),
+        command_timeout: Duration::from_millis(500),
+        ..RedisSettings::default()
+    };
+    assert!(!format!("{wrong:?}").contains("wrong-two"));
+    let store = RedisStore::connect(wrong).expect("the settings are good");
+    let refused = store.check().await.expect_err("the password is wrong");
+    assert!(matches!(&refused, StoreError::Refused(words) if words.contains("WRONGPASS")), "{refused}");
+    assert!(!refused.to_string().contains("wrong-two"));
+    let right = RedisStore::connect(RedisSettings { url: url("secret-one"), ..RedisSettings::default() });
+    reachable(&right.expect("the settings are good")).await;
+    let invalid = RedisSettings { url: "http://:secret-one@host".into(), ..RedisSettings::default() };
+    let Err(error) = RedisStore::connect(invalid) else { panic!("that is no Redis address") };
+    assert!(!error.to_string().contains("secret-one"), "{error}");
+}
