@@ -11,27 +11,27 @@ type Series<'a> = (&'a str, &'a Labels);
 /// fell. Compared is what only goes up: counters, buckets, counts, and sums of histograms and summaries. A series that
 /// is missing now fell to 0.
 pub(crate) fn below(former: &View, now: &View) -> Option<String> {
-    let shown: HashMap<Series<'_>, f64> = rising(now).map(|sample| (series(sample), sample.value)).collect();
-    let value_now = |sample: &Sample| shown.get(&series(sample)).copied().unwrap_or(0.0);
+    let shown: HashMap<Series<'_>, f64> = rising(now).map(|sample| (series(&sample), sample.value)).collect();
+    let value_now = |sample: &Sample<'_>| shown.get(&series(sample)).copied().unwrap_or(0.0);
     let mut fallen = rising(former).filter(|sample| value_now(sample) < sample.value);
     let first = fallen.next()?;
     let more = match fallen.count() {
         0 => String::new(),
         more => format!(" and {more} more series"),
     };
-    Some(format!("{}{:?} ({} after {}){more}", first.name, labels(first), value_now(first), first.value))
+    Some(format!("{}{:?} ({} after {}){more}", first.name, labels(&first), value_now(&first), first.value))
 }
 
-fn rising(view: &View) -> impl Iterator<Item = &Sample> {
+fn rising(view: &View) -> impl Iterator<Item = Sample<'_>> {
     let rises = |family: &&Family| family.kind != FamilyKind::Gauge;
-    view.families.iter().filter(rises).flat_map(|family| &family.samples)
+    view.families.iter().filter(rises).flat_map(Family::samples)
 }
 
-fn series(sample: &Sample) -> Series<'_> {
-    (&sample.name, &sample.labels)
+fn series<'a>(sample: &Sample<'a>) -> Series<'a> {
+    (sample.name, sample.labels)
 }
 
-fn labels(sample: &Sample) -> Vec<(&str, &str)> {
+fn labels<'a>(sample: &Sample<'a>) -> Vec<(&'a str, &'a str)> {
     sample.labels.iter().collect()
 }
 
@@ -40,18 +40,9 @@ mod tests {
     use super::*;
 
     fn view(kind: FamilyKind, samples: &[(&str, f64)]) -> View {
-        let sample = |(name, value): &(&str, f64)| Sample {
-            name: (*name).to_owned(),
-            labels: Labels::default(),
-            value: *value,
-        };
-        let family = Family {
-            name: "f".into(),
-            help: String::new(),
-            kind,
-            samples: samples.iter().map(sample).collect(),
-        };
-        View { families: vec![family], conflicts: vec![] }
+        let line = |name: &str| metrifold_merge::Series { name: name.to_owned(), labels: Labels::default() };
+        let samples = samples.iter().map(|(name, value)| (line(name), *value));
+        View { families: vec![Family::new("f", "", kind, samples)], ..View::default() }
     }
 
     #[test]

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use axum::body::Bytes;
 use futures::future::try_join_all;
-use metrifold_merge::{Conflict, MergeOptions, View};
+use metrifold_exposition::TextEncoder;
+use metrifold_merge::{Conflict, MergeOptions, Merger, View};
 use metrifold_model::Namespace;
 use metrifold_session::{Serving, Settling, ShardSnapshot, is_dead};
 use metrifold_store::{ShardIndex, Store, StoreError};
@@ -26,6 +27,8 @@ pub(crate) struct Reader {
 struct LastView {
     settling: Settling,
     view: Option<View>,
+    merger: Merger,
+    encoder: TextEncoder,
 }
 
 impl Reader {
@@ -35,7 +38,13 @@ impl Reader {
         settings: ExporterSettings,
         metrics: Metrics,
     ) -> Reader {
-        Reader { store, namespace, settings, metrics, last: Mutex::default() }
+        let options = MergeOptions {
+            ttl: settings.ttl,
+            gauge_retention: settings.gauge_retention,
+            host_label: settings.host_label,
+        };
+        let last = LastView { merger: Merger::new(options), ..LastView::default() };
+        Reader { store, namespace, settings, metrics, last: Mutex::new(last) }
     }
 
     /// Reads, merges and encodes. Never called twice at once.
@@ -53,10 +62,10 @@ impl Reader {
         self.count_sources(shards);
         let mut last = self.last.lock();
         let serving = self.serving(&last.settling, shards)?;
-        let view = metrifold_merge::merge(shards, &self.merge_options());
+        let view = last.merger.merge(shards);
         self.compare(serving, last.view.as_ref(), &view)?;
         let mut text = Vec::new();
-        metrifold_exposition::encode_text(&view, &mut text);
+        last.encoder.encode(&view, &mut text);
         self.report(&view, last.view.as_ref());
         for (shard, snapshot) in (0..).zip(shards) {
             last.settling.served(shard, snapshot, self.settings.ttl);
@@ -103,22 +112,17 @@ impl Reader {
         ScrapeError::Settling { namespace: self.namespace.clone(), reason }
     }
 
-    fn merge_options(&self) -> MergeOptions {
-        MergeOptions {
-            ttl: self.settings.ttl,
-            gauge_retention: self.settings.gauge_retention,
-            host_label: self.settings.host_label,
-        }
-    }
-
     /// Sets the gauges about the view, and logs each conflict when it appears.
     fn report(&self, view: &View, former: Option<&View>) {
         let label = [self.namespace.as_str()];
-        let samples = view.families.iter().map(|family| family.samples.len()).sum();
+        let samples = view.families.iter().map(|family| family.series.len()).sum();
         self.metrics.samples.with_label_values(&label).set(gauge_value(samples));
         self.metrics.conflicts.with_label_values(&label).set(gauge_value(view.conflicts.len()));
         let known: &[Conflict] = former.map_or(&[], |former| &former.conflicts);
-        for conflict in view.conflicts.iter().filter(|conflict| known.binary_search(conflict).is_err()) {
+        let is_known = |conflict: &&Conflict| {
+            known.binary_search_by(|other| other.cause().cmp(&conflict.cause())).is_ok()
+        };
+        for conflict in view.conflicts.iter().filter(|conflict| !is_known(conflict)) {
             tracing::warn!(namespace = %self.namespace, %conflict, "samples are left out of the view");
         }
     }

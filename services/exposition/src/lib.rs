@@ -5,19 +5,19 @@
 //!
 //! ```
 //! use metrifold_exposition::encode_text;
-//! use metrifold_merge::{Family, FamilyKind, Sample, View};
+//! use metrifold_merge::{Family, FamilyKind, Series, View};
 //! use metrifold_model::Labels;
 //!
-//! let sample = Sample { name: "req_total".into(), labels: Labels::new([("code", "200")]), value: 3.0 };
-//! let family =
-//!     Family { name: "req".into(), help: "Requests".into(), kind: FamilyKind::Counter, samples: vec![sample] };
-//! let view = View { families: vec![family], conflicts: vec![] };
+//! let series = Series { name: "req_total".into(), labels: Labels::new([("code", "200")]) };
+//! let family = Family::new("req", "Requests", FamilyKind::Counter, [(series, 3.0)]);
+//! let view = View { families: vec![family], ..View::default() };
 //! let mut text = Vec::new();
 //! encode_text(&view, &mut text);
 //! let expected = "# HELP req_total Requests\n# TYPE req_total counter\nreq_total{code=\"200\"} 3.0\n";
 //! assert_eq!(String::from_utf8_lossy(&text), expected);
 //! ```
 
+mod number;
 mod text;
 
-pub use text::{CONTENT_TYPE_TEXT, encode_text};
+pub use text::{CONTENT_TYPE_TEXT, TextEncoder, encode_text};

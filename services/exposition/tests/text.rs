@@ -1,21 +1,21 @@
 //! The bytes we promised, and that whatever is printed reads back.
 
 use metrifold_exposition::encode_text;
-use metrifold_merge::{Family, FamilyKind, Sample, View};
+use metrifold_merge::{Family, FamilyKind, Series, View};
 use metrifold_model::Labels;
 use proptest::prelude::*;
 
-fn sample(name: &str, labels: &[(&str, &str)], value: f64) -> Sample {
-    Sample { name: name.into(), labels: Labels::new(labels.iter().copied()), value }
+fn sample(name: &str, labels: &[(&str, &str)], value: f64) -> (Series, f64) {
+    (Series { name: name.into(), labels: Labels::new(labels.iter().copied()) }, value)
 }
 
-fn family(name: &str, kind: FamilyKind, help: &str, samples: Vec<Sample>) -> Family {
-    Family { name: name.into(), help: help.into(), kind, samples }
+fn family(name: &str, kind: FamilyKind, help: &str, samples: Vec<(Series, f64)>) -> Family {
+    Family::new(name, help, kind, samples)
 }
 
 fn text(families: Vec<Family>) -> String {
     let mut bytes = Vec::new();
-    encode_text(&View { families, conflicts: vec![] }, &mut bytes);
+    encode_text(&View { families, ..View::default() }, &mut bytes);
     String::from_utf8(bytes).expect("text")
 }
 

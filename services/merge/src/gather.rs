@@ -1,154 +1,172 @@
-//! From shards to the table: which values of which source count.
+//! From shards to the merged column: which values of which source count.
 
-use std::{collections::HashMap, sync::Arc};
+use std::collections::HashMap;
 
 use metrifold_model::{
     Descriptor, DescriptorList, DoubleDouble, Incarnation, Labels, MergeMode, SeriesKey, Values, Worker,
 };
 use metrifold_session::{Archived, Instant, Record, ShardSnapshot, Tombstone, is_dead};
 
-use crate::{MergeOptions, View, families, table::Table};
+use crate::{
+    ConflictReason, MergeOptions, Sources,
+    column::{self, Merged},
+    conflict::Conflicts,
+    help::{HelpAge, Helps},
+    table::{PlannedSlot, SeriesIndex, Table},
+};
 
-/// Merges all shards of a namespace into one view.
-pub fn merge(shards: &[Arc<ShardSnapshot>], options: &MergeOptions) -> View {
-    let mut gather = Gather { options, table: Table::default(), own: HashMap::new() };
-    for shard in shards {
-        gather.archive(shard);
-    }
-    gather.describe(shards);
-    for shard in shards {
-        for (incarnation, record) in &shard.records {
-            gather.record(*incarnation, record, shard.now);
-        }
-        for (incarnation, tombstone) in &shard.tombstones {
-            if !shard.records.contains_key(incarnation) {
-                gather.tombstone(*incarnation, tombstone, shard.head.age);
-            }
-        }
-    }
-    gather.own_series();
-    families::view(gather.table)
+/// One merge under way, over shards that live for `'a`.
+pub(crate) struct Gather<'a, 't> {
+    pub(crate) options: &'t MergeOptions,
+    pub(crate) table: &'t mut Table,
+    pub(crate) helps: Helps,
+    pub(crate) conflicts: Conflicts,
+    pub(crate) sources: Sources,
+    /// Who is shown in the series of single workers. Of several workers with the same labels it is a living one, and of
+    /// those the one with the highest incarnation.
+    own: HashMap<SeriesIndex, Owner<'a>>,
 }
 
-struct Gather<'a> {
-    options: &'a MergeOptions,
-    table: Table,
-    /// Series of single workers, by their key with the worker's labels. Two workers may have one pid on two hosts: the
-    /// living one is shown, then the one with the higher incarnation.
-    own: HashMap<SeriesKey, OwnValue>,
-}
-
-/// A worker's own value and its rank among those with the same labels.
+/// The worker that a per-worker series belongs to.
 #[derive(Clone, Copy)]
-struct OwnValue {
+struct Owner<'a> {
     is_live: bool,
     incarnation: Incarnation,
-    value: f64,
+    worker: &'a Worker,
 }
 
-/// One slot of a source, with the time stamp if its kind has one.
-struct Slot<'a> {
-    descriptor: &'a Descriptor,
+/// One slot of a source.
+#[derive(Clone, Copy)]
+struct Slot {
+    plan: PlannedSlot,
     index: usize,
     value: f64,
+    /// 0 if the slot's kind has none.
     timestamp: f64,
 }
 
 /// The slots that have values, in order.
-fn slots<'a>(descriptors: &'a DescriptorList, values: &'a Values) -> impl Iterator<Item = Slot<'a>> {
+fn slots(plan: &[PlannedSlot], values: &Values) -> impl Iterator<Item = Slot> {
     let mut timestamps = values.timestamps.iter().copied();
-    descriptors.iter().zip(&values.slots).enumerate().map(move |(index, (descriptor, value))| {
-        let timestamp = if descriptor.kind.is_timestamped() { timestamps.next().unwrap_or(0.0) } else { 0.0 };
-        Slot { descriptor, index, value: *value, timestamp }
+    plan.iter().zip(&values.slots).enumerate().map(move |(index, (plan, value))| {
+        let timestamp = if plan.is_timestamped { timestamps.next().unwrap_or(0.0) } else { 0.0 };
+        Slot { plan: *plan, index, value: *value, timestamp }
     })
 }
 
-impl Gather<'_> {
-    fn archive(&mut self, shard: &ShardSnapshot) {
-        for (key, series) in &shard.archive.series {
-            let Some(index) = self.table.index(key.clone()) else { continue };
-            match series.value {
-                Archived::Sum(sum) => self.table.add(index, sum),
-                Archived::Min(value) | Archived::Max(value) => self.table.offer(index, value, 0.0),
-                Archived::MostRecent { value, timestamp } => self.table.offer(index, value, timestamp),
-            }
-            self.table.help.insert(key.family.clone(), series.help.clone());
+impl<'a, 't> Gather<'a, 't> {
+    pub(crate) fn new(options: &'t MergeOptions, table: &'t mut Table) -> Self {
+        table.clear_column();
+        Gather {
+            options,
+            table,
+            helps: Helps::default(),
+            conflicts: Conflicts::default(),
+            sources: Sources::default(),
+            own: HashMap::new(),
         }
     }
 
-    /// Help texts: a source's replaces the archive's; of several sources the highest incarnation's stands. (By time of
-    /// the last push it would change from scrape to scrape while two versions of a program run.)
-    fn describe(&mut self, shards: &[Arc<ShardSnapshot>]) {
-        let tombstones =
-            shards.iter().flat_map(|shard| &shard.tombstones).map(|(id, tomb)| (*id, &tomb.descriptors));
-        let records =
-            shards.iter().flat_map(|shard| &shard.records).map(|(id, record)| (*id, &record.descriptors));
-        let mut lists: HashMap<_, (Incarnation, &DescriptorList)> = HashMap::new();
-        for (incarnation, list) in tombstones.chain(records) {
-            let newest = lists.entry((list.len(), list.hash())).or_insert((incarnation, list));
-            newest.0 = newest.0.max(incarnation);
+    /// Merges one shard, the one at `place` among the shards.
+    pub(crate) fn shard(&mut self, place: usize, shard: &'a ShardSnapshot) {
+        self.archive(place, shard);
+        for (incarnation, record) in &shard.records {
+            self.record(*incarnation, record, shard.now);
         }
-        let mut lists: Vec<_> = lists.into_values().collect();
-        lists.sort_by_key(|(incarnation, _)| *incarnation);
-        for descriptor in lists.into_iter().flat_map(|(_, list)| list.iter()) {
-            if self.table.help.get(&descriptor.family) != Some(&descriptor.help) {
-                self.table.help.insert(descriptor.family.clone(), descriptor.help.clone());
+        for (incarnation, tombstone) in &shard.tombstones {
+            // A tombstone's gauges count only while no record of that incarnation lives.
+            if !shard.records.contains_key(incarnation) {
+                self.tombstone(*incarnation, tombstone, shard.head.age);
             }
         }
     }
 
-    fn record(&mut self, incarnation: Incarnation, record: &Record, now: Instant) {
+    /// Leaves out sums that overflowed.
+    pub(crate) fn check_sums(&mut self) {
+        for (series, cell) in self.table.series.iter().zip(&mut self.table.column) {
+            if matches!(cell, Some(Merged::Sum(sum)) if !sum.round().is_finite()) {
+                *cell = None;
+                let reason = ConflictReason::NotFinite(series.key.sample.clone());
+                self.conflicts.count(&series.key.family, reason, 1);
+            }
+        }
+    }
+
+    fn archive(&mut self, place: usize, shard: &ShardSnapshot) {
+        let plan = self.table.archive(place, &shard.archive);
+        for (series, value) in &plan.values {
+            match *value {
+                Archived::Sum(sum) => self.add(*series, sum),
+                Archived::Min(value) => self.offer(*series, MergeMode::Min, value, 0.0),
+                Archived::Max(value) => self.offer(*series, MergeMode::Max, value, 0.0),
+                Archived::MostRecent { value, timestamp } => {
+                    self.offer(*series, MergeMode::MostRecent, value, timestamp);
+                }
+            }
+        }
+        self.helps.offer(HelpAge::Archive, &plan.helps);
+    }
+
+    fn record(&mut self, incarnation: Incarnation, record: &'a Record, now: Instant) {
         let is_live = !is_dead(record, now, self.options.ttl);
-        let indices = self.table.resolve(&record.descriptors);
-        for slot in slots(&record.descriptors, &record.values) {
-            let ends_with_worker = slot.descriptor.kind.is_live() || slot.descriptor.per_worker;
-            if ends_with_worker && !is_live {
+        let owner = Owner { is_live, incarnation, worker: &record.worker };
+        let plan = self.table.plan(&record.descriptors);
+        for slot in slots(&plan.slots, &record.values) {
+            if slot.plan.ends_with_worker && !is_live {
                 continue;
             }
-            let Some(series) = indices[slot.index] else { continue };
-            match slot.descriptor.kind.merge_mode() {
+            match slot.plan.mode {
                 MergeMode::Sum => {
-                    let base = if ends_with_worker { 0.0 } else { record.base.slot(slot.index) };
-                    self.table.add(series, DoubleDouble::difference(slot.value, base));
+                    let base = if slot.plan.ends_with_worker { 0.0 } else { record.base.slot(slot.index) };
+                    self.add(slot.plan.series, DoubleDouble::difference(slot.value, base));
                 }
-                MergeMode::PerWorker => self.own_value(&slot, &record.worker, incarnation, is_live),
-                MergeMode::Min | MergeMode::Max | MergeMode::MostRecent => {
-                    self.table.offer(series, slot.value, slot.timestamp);
-                }
+                mode => self.gauge(mode, slot, &record.descriptors, owner),
             }
         }
+        let (count, age) = match is_live {
+            true => (&mut self.sources.live, HelpAge::Live(incarnation)),
+            false => (&mut self.sources.dead, HelpAge::Dead(incarnation)),
+        };
+        *count += 1;
+        self.helps.offer(age, &plan.helps);
     }
 
     /// A folded source: its sums are in the archive, its gauges count until they are trimmed.
-    fn tombstone(&mut self, incarnation: Incarnation, tombstone: &Tombstone, age: Instant) {
+    fn tombstone(&mut self, incarnation: Incarnation, tombstone: &'a Tombstone, age: Instant) {
         let is_retained = age.since(tombstone.folded) <= self.options.gauge_retention;
-        let indices = self.table.resolve(&tombstone.descriptors);
-        for slot in slots(&tombstone.descriptors, &tombstone.values) {
-            if slot.descriptor.kind.is_live() || slot.descriptor.per_worker {
-                continue;
+        let owner = Owner { is_live: false, incarnation, worker: &tombstone.worker };
+        let plan = self.table.plan(&tombstone.descriptors);
+        for slot in slots(&plan.slots, &tombstone.values) {
+            let is_over = slot.plan.mode == MergeMode::PerWorker && !is_retained;
+            if slot.plan.mode != MergeMode::Sum && !slot.plan.ends_with_worker && !is_over {
+                self.gauge(slot.plan.mode, slot, &tombstone.descriptors, owner);
             }
-            let Some(series) = indices[slot.index] else { continue };
-            match slot.descriptor.kind.merge_mode() {
-                MergeMode::Sum => {}
-                MergeMode::PerWorker if is_retained => {
-                    self.own_value(&slot, &tombstone.worker, incarnation, false);
-                }
-                MergeMode::PerWorker => {}
-                MergeMode::Min | MergeMode::Max | MergeMode::MostRecent => {
-                    self.table.offer(series, slot.value, slot.timestamp);
-                }
-            }
+        }
+        self.sources.folded += 1;
+        self.helps.offer(HelpAge::Tombstone { folded: tombstone.folded, incarnation }, &plan.helps);
+    }
+
+    fn gauge(&mut self, mode: MergeMode, slot: Slot, descriptors: &DescriptorList, owner: Owner<'a>) {
+        match mode {
+            MergeMode::PerWorker => self.own_value(&descriptors.entries()[slot.index], slot.value, owner),
+            mode => self.offer(slot.plan.series, mode, slot.value, slot.timestamp),
         }
     }
 
-    fn own_value(&mut self, slot: &Slot<'_>, worker: &Worker, incarnation: Incarnation, is_live: bool) {
-        let key =
-            SeriesKey { labels: self.own_labels(&slot.descriptor.labels, worker), ..slot.descriptor.key() };
-        let candidate = OwnValue { is_live, incarnation, value: slot.value };
-        let shown = self.own.entry(key).or_insert(candidate);
-        if (candidate.is_live, candidate.incarnation) > (shown.is_live, shown.incarnation) {
-            *shown = candidate;
+    fn own_value(&mut self, descriptor: &Descriptor, value: f64, owner: Owner<'a>) {
+        let labels = self.own_labels(&descriptor.labels, owner.worker);
+        let series = self.table.index(SeriesKey { labels, ..descriptor.key() });
+        let former = *self.own.entry(series).or_insert(owner);
+        let both_live = former.is_live && owner.is_live;
+        if both_live && former.worker.instance != owner.worker.instance {
+            let reason = ConflictReason::SharedPid(owner.worker.process.clone());
+            self.conflicts.count(&descriptor.family, reason, 1);
         }
+        if (owner.is_live, owner.incarnation) < (former.is_live, former.incarnation) {
+            return;
+        }
+        self.own.insert(series, owner);
+        self.table.column[series] = Some(Merged::Gauge(value));
     }
 
     fn own_labels(&self, labels: &Labels, worker: &Worker) -> Labels {
@@ -160,11 +178,15 @@ impl Gather<'_> {
         labels
     }
 
-    fn own_series(&mut self) {
-        for (key, shown) in std::mem::take(&mut self.own) {
-            if let Some(index) = self.table.index(key) {
-                self.table.offer(index, shown.value, 0.0);
-            }
+    /// Adds to a sum. What is not finite is left out and named.
+    fn add(&mut self, series: SeriesIndex, addend: DoubleDouble) {
+        if !column::add(&mut self.table.column[series], addend) {
+            let key = &self.table.series[series].key;
+            self.conflicts.count(&key.family, ConflictReason::NotFinite(key.sample.clone()), 1);
         }
+    }
+
+    fn offer(&mut self, series: SeriesIndex, mode: MergeMode, value: f64, timestamp: f64) {
+        column::offer(&mut self.table.column[series], mode, value, timestamp);
     }
 }

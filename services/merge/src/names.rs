@@ -15,8 +15,13 @@ pub(crate) fn refusal(key: &SeriesKey) -> Option<ConflictReason> {
     if !belongs(key) {
         return Some(ConflictReason::SampleName(key.sample.clone()));
     }
-    let bound = is_bucket(key).then(|| bound_of(&key.labels)).filter(Option::is_none);
-    bound.map(|_| ConflictReason::Bound(key.labels.get("le").unwrap_or_default().to_owned()))
+    let has_good_bound = match key.kind {
+        Kind::Histogram if is_bucket(key) => bound_of(&key.labels).is_some(),
+        // With a bound of its own the sum would claim a place among the buckets.
+        Kind::Histogram => key.labels.get("le").is_none(),
+        _ => true,
+    };
+    (!has_good_bound).then(|| ConflictReason::Bound(key.labels.get("le").unwrap_or_default().to_owned()))
 }
 
 /// The names that a family's samples take, which no other family may have.
@@ -36,9 +41,10 @@ pub(crate) fn is_bucket(key: &SeriesKey) -> bool {
     key.kind == Kind::Histogram && suffix(key) == Some("_bucket")
 }
 
-/// The upper bound of a bucket.
+/// The upper bound of a bucket; −0 is 0.
 pub(crate) fn bound_of(labels: &Labels) -> Option<f64> {
-    labels.get("le")?.parse().ok().filter(|bound: &f64| !bound.is_nan())
+    let bound: f64 = labels.get("le")?.parse().ok()?;
+    (!bound.is_nan()).then_some(bound + 0.0)
 }
 
 fn belongs(key: &SeriesKey) -> bool {

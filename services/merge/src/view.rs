@@ -1,47 +1,97 @@
-//! What a merge yields.
+//! What a merge yields: families of columns.
 
-use std::{fmt, time::Duration};
+use std::sync::Arc;
 
 use metrifold_model::{Kind, Labels};
 
-/// What a merge is told.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MergeOptions {
-    /// Time after the last push at which a source counts as dead; `None`: only explicit ends count. Default 300 s.
-    pub ttl: Option<Duration>,
-    /// How long a folded worker's own gauge series (mode `all`) are shown. Default 300 s.
-    pub gauge_retention: Duration,
-    /// Whether per-worker series carry the label `host` besides `pid`. Default false.
-    pub host_label: bool,
-}
-
-impl Default for MergeOptions {
-    fn default() -> Self {
-        let retention = Duration::from_secs(300);
-        MergeOptions { ttl: Some(retention), gauge_retention: retention, host_label: false }
-    }
-}
+use crate::Conflict;
 
 /// All metrics of a namespace.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct View {
-    /// Families, sorted by name.
+    /// Families, sorted by name, each with at least one sample.
     pub families: Vec<Family>,
-    /// What was left out, sorted, each once.
+    /// What was left out, sorted by [`Conflict::cause`].
     pub conflicts: Vec<Conflict>,
+    /// Whose values these are.
+    pub sources: Sources,
 }
 
-/// One metric family.
-#[derive(Clone, Debug, PartialEq)]
+/// How many sources a view contains.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sources {
+    /// Sources that have pushed within their time to live and did not say that they ended.
+    pub live: usize,
+    /// Sources that ended or fell silent and are not folded yet.
+    pub dead: usize,
+    /// Sources in the archive that still have a tombstone.
+    pub folded: usize,
+}
+
+/// One metric family: a column of series and a column of their values.
+#[derive(Clone, Debug)]
 pub struct Family {
     /// The name, without `_total` of a counter.
     pub name: String,
     /// The help text, unescaped.
-    pub help: String,
+    pub help: Arc<str>,
     /// The type.
     pub kind: FamilyKind,
-    /// The samples, sorted by labels; of a histogram, per label set, the cumulative buckets in order, `_sum`, `_count`.
-    pub samples: Vec<Sample>,
+    /// The series, each once: sorted by name and labels; of a summary by labels and name; of a histogram, per label
+    /// set, the cumulative buckets by bound with `+Inf` last, `_sum`, `_count`. A [`Merger`](crate::Merger) shares this
+    /// column between its views while no series of the family comes or goes, so that whoever caches text by it can
+    /// compare with [`Arc::ptr_eq`].
+    pub series: Arc<[Series]>,
+    /// One value per series.
+    pub values: Vec<f64>,
+}
+
+/// What stands before the value on a line of a scrape.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Series {
+    /// The sample's name.
+    pub name: String,
+    /// The labels, `le` included.
+    pub labels: Labels,
+}
+
+/// One line of a scrape.
+#[derive(Clone, Copy, Debug)]
+pub struct Sample<'a> {
+    /// The sample's name.
+    pub name: &'a str,
+    /// The labels, `le` included.
+    pub labels: &'a Labels,
+    /// The merged value.
+    pub value: f64,
+}
+
+impl Family {
+    /// A family of these samples, in this order.
+    pub fn new(
+        name: impl Into<String>,
+        help: impl Into<Arc<str>>,
+        kind: FamilyKind,
+        samples: impl IntoIterator<Item = (Series, f64)>,
+    ) -> Family {
+        let (series, values): (Vec<_>, Vec<_>) = samples.into_iter().unzip();
+        Family { name: name.into(), help: help.into(), kind, series: series.into(), values }
+    }
+
+    /// The samples in order.
+    pub fn samples(&self) -> impl Iterator<Item = Sample<'_>> {
+        let rows = self.series.iter().zip(&self.values);
+        rows.map(|(series, value)| Sample { name: &series.name, labels: &series.labels, value: *value })
+    }
+}
+
+// Values by their bits, so that equal views give equal scrapes.
+impl PartialEq for Family {
+    fn eq(&self, other: &Self) -> bool {
+        let bits = |family: &Family| family.values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+        let same_text = self.name == other.name && self.help == other.help && self.kind == other.kind;
+        same_text && self.series == other.series && bits(self) == bits(other)
+    }
 }
 
 /// A family's type.
@@ -76,88 +126,6 @@ impl FamilyKind {
             FamilyKind::Gauge => "gauge",
             FamilyKind::Histogram => "histogram",
             FamilyKind::Summary => "summary",
-        }
-    }
-}
-
-/// One line of a scrape.
-#[derive(Clone, Debug)]
-pub struct Sample {
-    /// The name on the line.
-    pub name: String,
-    /// The labels, `le` included.
-    pub labels: Labels,
-    /// The merged value.
-    pub value: f64,
-}
-
-// By bits, so that equal views give equal scrapes.
-impl PartialEq for Sample {
-    fn eq(&self, other: &Self) -> bool {
-        let same_value = self.value.to_bits() == other.value.to_bits();
-        same_value && self.name == other.name && self.labels == other.labels
-    }
-}
-
-/// Something that sources sent and that is not in the view.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Conflict {
-    /// The family.
-    pub family: String,
-    /// Why.
-    pub reason: ConflictReason,
-}
-
-/// Why samples were left out.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum ConflictReason {
-    /// Another source has the family under another type or gauge mode, which is shown.
-    Kind {
-        /// What is shown.
-        shown: Kind,
-        /// What is left out.
-        left_out: Kind,
-    },
-    /// The family's or a sample's name is not `[a-zA-Z_:][a-zA-Z0-9_:]*`.
-    Name(String),
-    /// A label's name is not `[a-zA-Z_][a-zA-Z0-9_]*`.
-    LabelName(String),
-    /// The sample's name does not belong to a family of this type.
-    SampleName(String),
-    /// Another family already shows a sample of this name.
-    NameTaken(String),
-    /// A bucket without a number in its label `le`.
-    Bound(String),
-    /// A sum, count or bucket that is NaN or infinite.
-    NotFinite(String),
-}
-
-impl fmt::Display for Conflict {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let family = &self.family;
-        match &self.reason {
-            ConflictReason::Kind { shown, left_out } => write!(
-                f,
-                "family {family:?} is a {} and a {}; only the former is shown: give one of them another name",
-                shown.region_name(),
-                left_out.region_name()
-            ),
-            ConflictReason::Name(name) => {
-                write!(f, "family {family:?}: the name {name:?} is not [a-zA-Z_:][a-zA-Z0-9_:]*")
-            }
-            ConflictReason::LabelName(name) => {
-                write!(f, "family {family:?}: the label name {name:?} is not [a-zA-Z_][a-zA-Z0-9_]*")
-            }
-            ConflictReason::SampleName(name) => {
-                write!(f, "family {family:?}: a sample {name:?} does not belong to its type")
-            }
-            ConflictReason::NameTaken(name) => {
-                write!(f, "family {family:?}: another family shows {name:?} already")
-            }
-            ConflictReason::Bound(bound) => {
-                write!(f, "family {family:?}: a bucket's label le is {bound:?}, which is no number")
-            }
-            ConflictReason::NotFinite(name) => write!(f, "family {family:?}: {name:?} is NaN or infinite"),
         }
     }
 }

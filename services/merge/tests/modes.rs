@@ -68,10 +68,10 @@ fn end(shard: &mut ShardSnapshot, pid: u64) {
 
 fn value(view: &View, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
     let labels = Labels::new(labels.iter().copied());
-    let samples = view.families.iter().flat_map(|family| &family.samples);
+    let samples = view.families.iter().flat_map(|family| family.samples());
     samples
         .into_iter()
-        .find(|sample| sample.name == name && sample.labels == labels)
+        .find(|sample| sample.name == name && *sample.labels == labels)
         .map(|sample| sample.value)
 }
 
@@ -167,7 +167,7 @@ fn equal_pids_on_two_hosts_are_told_apart_only_by_the_host_label() {
         Arc::new(Worker { instance: "other".into(), ..Worker::clone(&one.1.worker) });
     let shard = Arc::new(shard(&[one, two]));
     let view = merge(std::slice::from_ref(&shard), &MergeOptions::default());
-    assert_eq!(view.families[0].samples.len(), 1, "never a series twice");
+    assert_eq!(view.families[0].series.len(), 1, "never a series twice");
     let view = merge(&[shard], &MergeOptions { host_label: true, ..MergeOptions::default() });
     assert_eq!(value(&view, "g", &[("pid", "7"), ("host", "host7")]), Some(1.0));
     assert_eq!(value(&view, "g", &[("pid", "7"), ("host", "other")]), Some(2.0));

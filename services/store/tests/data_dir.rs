@@ -78,7 +78,7 @@ impl World {
 
     async fn total(&self) -> f64 {
         let view = merge(&[Arc::new(self.snapshot().await)], &MergeOptions::default());
-        view.families.first().map_or(0.0, |family| family.samples[0].value)
+        view.families.first().map_or(0.0, |family| family.values[0])
     }
 }
 

@@ -1,0 +1,21 @@
+//! What a merge is told.
+
+use std::time::Duration;
+
+/// The settings of a merge.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MergeOptions {
+    /// Time after the last push at which a source counts as dead; `None`: only explicit ends count. Default 300 s.
+    pub ttl: Option<Duration>,
+    /// How long a folded worker's own gauge series (mode `all`) are shown, on the archive's age clock. Default 300 s.
+    pub gauge_retention: Duration,
+    /// Whether per-worker series carry the label `host` besides `pid`. Default false.
+    pub host_label: bool,
+}
+
+impl Default for MergeOptions {
+    fn default() -> Self {
+        let retention = Duration::from_secs(300);
+        MergeOptions { ttl: Some(retention), gauge_retention: retention, host_label: false }
+    }
+}
