@@ -178,6 +178,42 @@ fn what_keeps_a_detached_server_from_starting_is_told_by_its_starter() {
 }
 
 #[test]
+fn an_unreachable_redis_is_said_at_once_and_in_every_answer_without_its_password() {
+    let closed = TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("bound").port();
+    let (logs, url) = (directory(), format!("redis://:hunter2@127.0.0.1:{closed}/0"));
+    let log = logs.path().join("log");
+    let server = Server::start("exporter", &["--redis-url", &url, "--log-file", &log.display().to_string()]);
+    let (head, body) = server.request("GET", "/metrics");
+    assert!(head.contains("503") && body.contains("the store cannot be reached"), "{head}\n{body}");
+    assert!(server.request("GET", "/-/ready").0.contains("503"));
+    assert!(server.request("GET", "/-/healthy").0.contains("200 OK"));
+    let logged = std::fs::read_to_string(&log).expect("a log");
+    assert!(logged.contains("Redis is not there") && logged.contains("redis://:***@127.0.0.1"), "{logged}");
+    assert!(!logged.contains("hunter2") && !body.contains("hunter2"));
+}
+
+#[test]
+fn collector_and_exporter_meet_in_redis() {
+    let files = directory();
+    let socket = files.path().join("redis.sock");
+    let redis = Command::new("redis-server")
+        .args(["--port", "0", "--save", "", "--appendonly", "no", "--unixsocket"])
+        .arg(&socket)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("redis-server is installed");
+    let _redis = Server { process: redis, address: String::new() };
+    let url = format!("redis+unix://{}", socket.display());
+    let collector = Server::start("collector", &["--redis-url", &url]);
+    let exporter = Server::start("exporter", &["--redis-url", &url]);
+    let ready = |server: &Server| server.request("GET", "/-/ready").0.contains("200 OK");
+    eventually("the shard is opened", || ready(&collector) && ready(&exporter));
+    assert!(exporter.request("GET", "/metrics").0.contains("200 OK"));
+    assert!(collector.request("GET", "/metrics").0.contains("404"), "a collector shows no view");
+}
+
+#[test]
 fn check_config_prints_effective_settings_or_everything_that_is_wrong() {
     let good = metrifold(&["check-config", "--listen", "127.0.0.1:7"])
         .env("REDIS_ENABLED", "1")

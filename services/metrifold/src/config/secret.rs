@@ -39,6 +39,7 @@ impl std::str::FromStr for RedisUrl {
             .map_err(|cause| format!("not a URL ({cause}); use redis://[:password@]host:port/database"))?;
         match url.scheme() {
             "redis" if url.has_host() => Ok(RedisUrl(url)),
+            "redis+unix" => Ok(RedisUrl(url)),
             "redis" => Err("the host is missing; use redis://[:password@]host:port/database".into()),
             scheme @ ("rediss" | "redis-sentinel" | "redis-cluster") => {
                 Err(format!("{scheme}:// is not supported yet by this version; use redis://"))

@@ -7,7 +7,7 @@ use metrifold_collector::{
 };
 use metrifold_exporter::ExporterSettings;
 use metrifold_session::{PusherSettings, ReapPolicy};
-use metrifold_store::{EmbeddedSettings, EmbeddedStore, Store, StoreError};
+use metrifold_store::{EmbeddedSettings, EmbeddedStore, RedisSettings, RedisStore, Store, StoreError};
 use metrifold_telemetry::Metrics;
 use tokio::sync::watch;
 
@@ -57,24 +57,35 @@ pub(super) fn exporter(settings: &Settings) -> ExporterSettings {
     }
 }
 
-/// The store of this process: Redis if it is set, else one of its own.
+/// The store of this process: Redis if it is set, else one of its own. A Redis that cannot be reached yet is waited
+/// for while the listener says so; one that refuses is an error.
 pub(super) async fn open_store(settings: &Settings, metrics: &Metrics) -> Result<Arc<dyn Store>, StoreError> {
-    match &settings.redis.url {
-        Some(url) => connect(url, settings, metrics).await,
-        None => {
-            let embedded =
-                EmbeddedSettings { data_dir: settings.store.data_dir.clone(), ..Default::default() };
-            Ok(Arc::new(MeteredStore::new(Arc::new(EmbeddedStore::open(embedded)?), metrics.clone())))
+    let Some(url) = &settings.redis.url else {
+        let embedded = EmbeddedSettings { data_dir: settings.store.data_dir.clone(), ..Default::default() };
+        return Ok(Arc::new(MeteredStore::new(Arc::new(EmbeddedStore::open(embedded)?), metrics.clone())));
+    };
+    let store = connect(url, settings, metrics)?;
+    match store.check().await {
+        Err(error) if error.is_retryable() => {
+            tracing::error!(%url, %error, "Redis is not there; scrapes are answered with 503 and pushes wait until it is");
+            Ok(store)
         }
+        checked => checked.map(|()| store),
     }
 }
 
-async fn connect(
-    _url: &RedisUrl,
-    _settings: &Settings,
-    _metrics: &Metrics,
-) -> Result<Arc<dyn Store>, StoreError> {
-    Err(StoreError::Refused("Redis is not supported yet by this version; leave redis.url out".into()))
+fn connect(url: &RedisUrl, settings: &Settings, metrics: &Metrics) -> Result<Arc<dyn Store>, StoreError> {
+    let defaults = RedisSettings::default();
+    let store = RedisStore::connect(RedisSettings {
+        url: url.reveal().to_owned(),
+        shards: settings.redis.shards,
+        // Every pusher must be heard of before a restored store settles.
+        reconnect_max: settings.settle() / 2,
+        // A source that nobody folded must outlive every chance of its return.
+        expiry: defaults.expiry.max(settings.workers.tombstone_lifetime * 2),
+        ..defaults
+    })?;
+    Ok(Arc::new(MeteredStore::new(Arc::new(store), metrics.clone())))
 }
 
 /// Where an agent pushes to.
@@ -84,7 +95,7 @@ pub(super) struct Targets {
     pub(super) upstream_store: Option<Arc<dyn Store>>,
 }
 
-pub(super) async fn targets(
+pub(super) fn targets(
     store: Arc<dyn Store>,
     settings: &Settings,
     metrics: &Metrics,
@@ -97,7 +108,7 @@ pub(super) async fn targets(
             targets.all.push(Arc::new(GrpcTarget::new(&target.to_string())?));
         }
         Some(target @ Target::Redis(url)) => {
-            let upstream = connect(url, settings, metrics).await?;
+            let upstream = connect(url, settings, metrics)?;
             targets.all.push(Arc::new(StoreTarget::new(target.to_string(), upstream.clone())));
             targets.upstream_store = Some(upstream);
         }

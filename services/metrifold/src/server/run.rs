@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
+use axum::http::StatusCode;
 use metrifold_collector::{Agent, Reaper};
 use metrifold_exporter::Exporter;
 use metrifold_segment::{AgentLock, AgentLockError, SegmentDirectory};
@@ -31,7 +32,7 @@ pub(crate) async fn run(role: Role, settings: Settings) -> Result<(), ServerErro
     let mut parts = Parts::new();
     reap(&mut parts, store.clone(), &settings);
     if let Some(Place::Ours(directory, lock)) = place {
-        watch(&mut parts, directory, lock, store.clone(), &settings, &metrics).await?;
+        watch(&mut parts, directory, lock, store.clone(), &settings, &metrics)?;
     }
     let router = router(role, store, &settings, metrics, own).await;
     let drain = parts.drain();
@@ -71,7 +72,7 @@ fn reap(parts: &mut Parts, store: Arc<dyn Store>, settings: &Settings) {
 }
 
 /// Holds the segments of a directory; with Redis upstream, folds there too.
-async fn watch(
+fn watch(
     parts: &mut Parts,
     directory: SegmentDirectory,
     lock: AgentLock,
@@ -79,7 +80,7 @@ async fn watch(
     settings: &Settings,
     metrics: &Metrics,
 ) -> Result<(), ServerError> {
-    let targets = compose::targets(store, settings, metrics).await?;
+    let targets = compose::targets(store, settings, metrics)?;
     if let Some(upstream) = targets.upstream_store {
         reap(parts, upstream, settings);
     }
@@ -112,7 +113,11 @@ async fn router(
     match role.takes_pushes() {
         true => {
             let routes = metrifold_collector::ingest(store, settings.redis.namespace.clone()).await;
-            routes.into_axum_router().merge(pages)
+            // gRPC's own fallback would answer any unknown page with 200; its clients take 404 for "unimplemented".
+            routes
+                .into_axum_router()
+                .merge(pages)
+                .fallback(async || (StatusCode::NOT_FOUND, "no such page\n"))
         }
         false => pages,
     }
