@@ -26,6 +26,12 @@
 //!
 //! All other scripts are rare. They are sent by `EVAL` and always check.
 //!
+//! # What an ACL must allow
+//!
+//! `~<namespace>:*` and, unless the index of namespaces is done without, `~metrifold:namespaces`; the commands of
+//! `+@scripting +@hash +@sortedset +@set +del +unlink +exists +pexpire +time +info`. `INFO` is in `@dangerous`; without
+//! it no run id can be compared, and every script is refused.
+//!
 //! ```
 //! use metrifold_model::{DescriptorList, Incarnation, Namespace, Seq, Worker};
 //! use metrifold_redis::{PushScript, PushSettings, parse_push_reply};

@@ -142,7 +142,8 @@ async fn a_second_server_with_a_newer_memory_replaces_what_the_first_restored() 
     let mut source = TestSource::greet(1, &one, 5.0).await;
     let older = snapshot(&one).await;
     source.send_ok(&one, values(9.0)).await;
-    let newer = snapshot(&two).await;
+    let mut newer = ShardSnapshot::clone(&*snapshot(&two).await);
+    newer.head.counter += 1;
     server.command(&["FLUSHALL"]);
 
     assert_eq!(restore(&one, Some(&older)).await, CommitOutcome::Committed);
@@ -200,6 +201,9 @@ async fn a_full_redis_refuses_pushes_by_name_and_still_folds() {
     let refused = store.push(&namespace(), &source.push).await.expect_err("there is no memory");
     assert!(matches!(&refused, StoreError::Refused(words) if words.contains("OOM")), "{refused}");
     assert!(matches!(store.check().await, Err(StoreError::Refused(words)) if words.contains("maxmemory")));
+    let age = snapshot(&store).await.head.age;
+    let aged = store.advance_age(&namespace(), SHARD, age, age + Duration::from_secs(1)).await;
+    assert_eq!(aged.expect("the clock goes on"), CommitOutcome::Committed);
     let policy = metrifold_session::ReapPolicy { settle: Duration::ZERO, ..Default::default() };
     let due = metrifold_session::reap(&*snapshot(&store).await, &policy).expect("one source has ended");
     let outcome = store.commit(&namespace(), SHARD, &due).await.expect("folding frees memory");
