@@ -45,7 +45,7 @@ pub enum ConflictReason {
     Bound(String),
     /// A sum, count or bucket that is NaN or infinite; of a source's value, only that source is left out.
     NotFinite(String),
-    /// Live workers of several hosts have this pid, so that their series cannot be told apart.
+    /// Live workers of several hosts have this pid, so that their series cannot be told apart; counted are such series.
     SharedPid(String),
 }
 

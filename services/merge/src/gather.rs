@@ -33,6 +33,8 @@ struct Owner<'a> {
     is_live: bool,
     incarnation: Incarnation,
     worker: &'a Worker,
+    /// Live workers of other hosts would have the same series.
+    is_shared: bool,
 }
 
 /// One slot of a source.
@@ -81,8 +83,13 @@ impl<'a, 't> Gather<'a, 't> {
         }
     }
 
-    /// Leaves out sums that overflowed.
-    pub(crate) fn check_sums(&mut self) {
+    /// Names the series that several workers would have, and leaves out sums that overflowed.
+    pub(crate) fn finish(&mut self) {
+        for (series, owner) in self.own.drain().filter(|(_, owner)| owner.is_shared) {
+            let reason = ConflictReason::SharedPid(owner.worker.process.clone());
+            self.conflicts.count(&self.table.series[series].key.family, reason, 1);
+        }
+
         for (series, cell) in self.table.series.iter().zip(&mut self.table.column) {
             if matches!(cell, Some(Merged::Sum(sum)) if !sum.round().is_finite()) {
                 *cell = None;
@@ -109,7 +116,7 @@ impl<'a, 't> Gather<'a, 't> {
 
     fn record(&mut self, incarnation: Incarnation, record: &'a Record, now: Instant) {
         let is_live = !is_dead(record, now, self.options.ttl);
-        let owner = Owner { is_live, incarnation, worker: &record.worker };
+        let owner = Owner { is_live, incarnation, worker: &record.worker, is_shared: false };
         let plan = self.table.plan(&record.descriptors);
         for slot in slots(&plan.slots, &record.values) {
             if slot.plan.ends_with_worker && !is_live {
@@ -134,7 +141,7 @@ impl<'a, 't> Gather<'a, 't> {
     /// A folded source: its sums are in the archive, its gauges count until they are trimmed.
     fn tombstone(&mut self, incarnation: Incarnation, tombstone: &'a Tombstone, age: Instant) {
         let is_retained = age.since(tombstone.folded) <= self.options.gauge_retention;
-        let owner = Owner { is_live: false, incarnation, worker: &tombstone.worker };
+        let owner = Owner { is_live: false, incarnation, worker: &tombstone.worker, is_shared: false };
         let plan = self.table.plan(&tombstone.descriptors);
         for slot in slots(&plan.slots, &tombstone.values) {
             let is_over = slot.plan.mode == MergeMode::PerWorker && !is_retained;
@@ -156,16 +163,13 @@ impl<'a, 't> Gather<'a, 't> {
     fn own_value(&mut self, descriptor: &Descriptor, value: f64, owner: Owner<'a>) {
         let labels = self.own_labels(&descriptor.labels, owner.worker);
         let series = self.table.index(SeriesKey { labels, ..descriptor.key() });
-        let former = *self.own.entry(series).or_insert(owner);
-        let both_live = former.is_live && owner.is_live;
-        if both_live && former.worker.instance != owner.worker.instance {
-            let reason = ConflictReason::SharedPid(owner.worker.process.clone());
-            self.conflicts.count(&descriptor.family, reason, 1);
-        }
-        if (owner.is_live, owner.incarnation) < (former.is_live, former.incarnation) {
+        let shown = self.own.entry(series).or_insert(owner);
+        let is_shared = shown.is_live && owner.is_live && shown.worker.instance != owner.worker.instance;
+        shown.is_shared |= is_shared;
+        if (owner.is_live, owner.incarnation) < (shown.is_live, shown.incarnation) {
             return;
         }
-        self.own.insert(series, owner);
+        *shown = Owner { is_shared: shown.is_shared, ..owner };
         self.table.column[series] = Some(Merged::Gauge(value));
     }
 

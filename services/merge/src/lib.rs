@@ -4,7 +4,8 @@
 //! [`Merger`] does the same again and again, faster. Equal contents give equal views, to the bit, in whatever order
 //! workers and shards come and whatever was merged before:
 //!
-//! - Sums are added in twice the precision of `f64`, values minus base per source, and rounded once. A sum is never −0,
+//! - Sums are added in twice the precision of `f64`, values minus base per source, and rounded once: order does not
+//!   show while a sum's largest and smallest addend lie within 106 bits. A sum is never −0,
 //!   and a NaN or infinity that a source sent is left out and named.
 //! - A gauge that merges by minimum, maximum or newest value is chosen by rules without an order: NaN is shown only if
 //!   there is nothing else, −0 is below 0, of two values with one time stamp the larger is newer, and a value without

@@ -38,7 +38,7 @@ impl Merger {
         for (place, shard) in shards.iter().enumerate() {
             gather.shard(place, shard);
         }
-        gather.check_sums();
+        gather.finish();
         let Gather { helps, mut conflicts, sources, .. } = gather;
         self.table.sort();
         let families = self.layouts.families(&self.table, &helps, &mut conflicts);

@@ -20,6 +20,8 @@ fn descriptors() -> DescriptorList {
         Descriptor::new(Kind::Histogram, "h", "h_sum", Labels::default(), ""),
         bucket("0.5"),
         bucket("+Inf"),
+        Descriptor::new(Kind::Summary, "s", "s_count", Labels::default(), ""),
+        Descriptor::new(Kind::Summary, "s", "s_sum", Labels::default(), ""),
         slot(Kind::Gauge(GaugeMode::Sum), "gsum"),
         slot(Kind::Gauge(GaugeMode::Min), "gmin"),
         slot(Kind::Gauge(GaugeMode::Max), "gmax"),
@@ -34,12 +36,14 @@ fn worker_values() -> impl Strategy<Value = Values> {
     let fraction = || 1e-9f64..1e12;
     let whole = || (0u32..1_000_000).prop_map(f64::from);
     let gauge = || -1e9f64..1e9;
-    (fraction(), fraction(), whole(), whole(), gauge(), gauge(), gauge(), gauge(), 1.0f64..1e9).prop_map(
-        |(c, sum, one, two, gsum, gmin, gmax, recent, stamp)| Values {
-            slots: vec![c, sum, one, two, gsum, gmin, gmax, recent],
+    let counts = (fraction(), fraction(), whole(), whole(), whole(), fraction());
+    let gauges = (gauge(), gauge(), gauge(), gauge(), 1.0f64..1e9);
+    (counts, gauges).prop_map(|((c, sum, one, two, count, total), (gsum, gmin, gmax, recent, stamp))| {
+        Values {
+            slots: vec![c, sum, one, two, count, total, gsum, gmin, gmax, recent],
             timestamps: vec![stamp],
-        },
-    )
+        }
+    })
 }
 
 fn shard_of(workers: &[Values]) -> ShardSnapshot {
@@ -70,11 +74,7 @@ fn fold(shard: &mut ShardSnapshot, which: &[usize]) {
         *record = Arc::new(Record { seen, ..Record::clone(record) });
     }
     let Some(commit) = reap(&past, &ReapPolicy::default()) else { return };
-    shard.archive = Arc::new(commit.archive);
-    for (incarnation, _, tombstone) in commit.folded {
-        shard.records.remove(&incarnation);
-        shard.tombstones.insert(incarnation, tombstone);
-    }
+    assert!(commit.apply(shard, shard.head.version + 1), "nothing changed in between");
 }
 
 /// Every source that is only in a tombstone pushes again, unchanged.
@@ -125,6 +125,37 @@ proptest! {
         }
     }
 
+    /// Trimming moves the gauges of the dead into the archive; again not one bit.
+    #[test]
+    fn trimming_changes_no_bit(
+        workers in proptest::collection::vec(worker_values(), 1..12),
+        dead in proptest::collection::vec(0usize..12, 0..6),
+    ) {
+        let mut shard = shard_of(&workers);
+        let before = view(std::slice::from_ref(&shard));
+        fold(&mut shard, &dead);
+        shard.head.age = Instant(25 * 3_600_000);
+        fold(&mut shard, &[]);
+        prop_assert!(shard.tombstones.is_empty());
+        prop_assert_eq!(&view(std::slice::from_ref(&shard)), &before);
+    }
+
+    /// Whole numbers come out as they were counted.
+    #[test]
+    fn counts_are_conserved(workers in proptest::collection::vec(worker_values(), 1..12), dead in 0usize..12) {
+        let mut shard = shard_of(&workers);
+        fold(&mut shard, &[dead]);
+        let view = view(std::slice::from_ref(&shard));
+        let counted = |slot: usize| workers.iter().map(|values| values.slots[slot]).sum::<f64>();
+        let shown = |name: &str| {
+            let samples = view.families.iter().flat_map(|family| family.samples());
+            samples.filter(|sample| sample.name == name).map(|sample| sample.value).collect::<Vec<_>>()
+        };
+        prop_assert_eq!(shown("h_bucket"), [counted(2), counted(2) + counted(3)]);
+        prop_assert_eq!(shown("h_count"), [counted(2) + counted(3)]);
+        prop_assert_eq!(shown("s_count"), [counted(4)]);
+    }
+
     /// Which shard and which incarnation a worker falls to does not show.
     #[test]
     fn the_order_of_workers_and_shards_changes_no_bit(
@@ -143,7 +174,7 @@ proptest! {
     fn nothing_falls_as_workers_count_on(
         workers in proptest::collection::vec(worker_values(), 1..8),
         grown in 0usize..8,
-        more in proptest::collection::vec(0.0f64..1e6, 4),
+        more in proptest::collection::vec(0.0f64..1e6, 6),
     ) {
         let before = view(&[shard_of(&workers)]);
         let mut later = workers.clone();
@@ -154,7 +185,7 @@ proptest! {
         let after = view(&[shard_of(&later)]);
         for (old, new) in before.families.iter().zip(&after.families) {
             let pairs = old.samples().zip(new.samples());
-            let monotone = ["c", "h"].contains(&old.name.as_str());
+            let monotone = ["c", "h", "s"].contains(&old.name.as_str());
             prop_assert!(!monotone || pairs.into_iter().all(|(old, new)| new.value >= old.value), "{}", old.name);
         }
     }

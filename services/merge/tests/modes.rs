@@ -168,6 +168,8 @@ fn equal_pids_on_two_hosts_are_told_apart_only_by_the_host_label() {
     let shard = Arc::new(shard(&[one, two]));
     let view = merge(std::slice::from_ref(&shard), &MergeOptions::default());
     assert_eq!(view.families[0].series.len(), 1, "never a series twice");
+    assert_eq!(value(&view, "g", &[("pid", "7")]), Some(2.0), "the higher incarnation's");
+    assert_eq!(view.conflicts[0].reason, ConflictReason::SharedPid("7".into()));
     let view = merge(&[shard], &MergeOptions { host_label: true, ..MergeOptions::default() });
     assert_eq!(value(&view, "g", &[("pid", "7"), ("host", "host7")]), Some(1.0));
     assert_eq!(value(&view, "g", &[("pid", "7"), ("host", "other")]), Some(2.0));
@@ -177,6 +179,163 @@ fn equal_pids_on_two_hosts_are_told_apart_only_by_the_host_label() {
 fn a_mostrecent_gauge_that_was_never_set_has_no_sample() {
     let view = merged(&shard(&[record(1, &[gauge(GaugeMode::MostRecent, 0.0, 0.0)])]));
     assert_eq!(value(&view, "g", &[]), None);
+}
+
+#[test]
+fn a_time_stamp_that_is_no_time_means_never_set() {
+    for stamp in [0.0, -1.0, f64::NAN] {
+        let view = merged(&shard(&[
+            record(1, &[gauge(GaugeMode::MostRecent, 9.0, stamp)]),
+            record(2, &[gauge(GaugeMode::MostRecent, 1.0, 5.0)]),
+        ]));
+        assert_eq!(value(&view, "g", &[]), Some(1.0), "stamp {stamp}");
+    }
+}
+
+#[test]
+fn of_two_values_with_one_time_stamp_the_larger_is_newer() {
+    let (one, two) = (gauge(GaugeMode::MostRecent, 3.0, 5.0), gauge(GaugeMode::MostRecent, 4.0, 5.0));
+    for order in [[one, two], [two, one]] {
+        let view = merged(&shard(&[record(1, &order[..1]), record(2, &order[1..])]));
+        assert_eq!(value(&view, "g", &[]), Some(4.0));
+    }
+}
+
+#[test]
+fn nan_infinity_and_negative_zero_per_mode() {
+    use GaugeMode as M;
+    let (nan, inf) = (f64::NAN, f64::INFINITY);
+    // Mode, what two workers say, what is shown.
+    let table = [
+        (M::Min, nan, 2.0, 2.0),
+        (M::Max, 2.0, nan, 2.0),
+        (M::Min, 0.0, -0.0, -0.0),
+        (M::Max, 0.0, -0.0, 0.0),
+        (M::Min, -inf, 2.0, -inf),
+        (M::Max, inf, 2.0, inf),
+        (M::Sum, -0.0, -0.0, 0.0),
+        (M::LiveSum, -0.0, -0.0, 0.0),
+        (M::Sum, inf, 2.0, 2.0),
+        (M::Sum, nan, 2.0, 2.0),
+    ];
+    for (mode, one, two, expected) in table {
+        let view =
+            merged(&shard(&[record(1, &[gauge(mode, one, 0.0)]), record(2, &[gauge(mode, two, 0.0)])]));
+        let shown = value(&view, "g", &[]).expect("a sample");
+        assert_eq!(shown.to_bits(), expected.to_bits(), "{mode:?} of {one} and {two}: {shown}");
+        let left_out = usize::from(mode == M::Sum && !one.is_finite());
+        assert_eq!(view.conflicts.iter().map(|conflict| conflict.samples).sum::<usize>(), left_out);
+    }
+    let both =
+        merged(&shard(&[record(1, &[gauge(M::Max, nan, 0.0)]), record(2, &[gauge(M::Max, nan, 0.0)])]));
+    assert!(value(&both, "g", &[]).expect("a sample").is_nan(), "NaN is shown if there is nothing else");
+}
+
+#[test]
+fn a_sum_that_overflows_is_left_out_and_named() {
+    let huge = (Kind::Counter, "c", "c_total", &[] as &[_], f64::MAX, 0.0);
+    let view = merged(&shard(&[record(1, &[huge]), record(2, &[huge])]));
+    assert!(view.families.is_empty());
+    assert_eq!(view.conflicts[0].reason, ConflictReason::NotFinite("c_total".into()));
+}
+
+#[test]
+fn a_negative_zero_changes_no_bit_through_folding() {
+    let mut shard = shard(&[record(1, &[gauge(GaugeMode::Sum, -0.0, 0.0)])]);
+    let before = value(&merged(&shard), "g", &[]).map(f64::to_bits);
+    end(&mut shard, 1);
+    fold(&mut shard);
+    assert_eq!(value(&merged(&shard), "g", &[]).map(f64::to_bits), before);
+}
+
+#[test]
+fn a_tombstones_gauges_count_only_while_no_record_lives() {
+    let mut shard = shard(&[record(1, &[gauge(GaugeMode::Max, 5.0, 0.0)])]);
+    shard.now = Instant(1_000 + 300_001);
+    fold(&mut shard);
+    assert_eq!(value(&merged(&shard), "g", &[]), Some(5.0), "folded");
+    let (incarnation, revived) = record(1, &[gauge(GaugeMode::Max, 2.0, 0.0)]);
+    let revived = Record { seen: shard.now, ..Record::clone(&revived) };
+    shard.records.insert(incarnation, Arc::new(revived));
+    assert_eq!(value(&merged(&shard), "g", &[]), Some(2.0), "back, with a lower value");
+}
+
+#[test]
+fn a_per_worker_series_ends_with_its_worker() {
+    let (incarnation, base) = record(1, &[(Kind::Counter, "c", "c_total", &[], 3.0, 0.0)]);
+    let descriptors =
+        base.descriptors.iter().map(|slot| Descriptor { per_worker: true, ..slot.clone() }).collect();
+    let mut shard = shard(&[(incarnation, Arc::new(Record { descriptors, ..Record::clone(&base) }))]);
+    assert_eq!(value(&merged(&shard), "c_total", &[]), Some(3.0));
+    end(&mut shard, 1);
+    assert_eq!(value(&merged(&shard), "c_total", &[]), None);
+    fold(&mut shard);
+    assert_eq!(value(&merged(&shard), "c_total", &[]), None);
+}
+
+#[test]
+fn sources_are_counted_by_their_state() {
+    let counter = (Kind::Counter, "c", "c_total", &[] as &[_], 1.0, 0.0);
+    let mut shard = shard(&[record(1, &[counter]), record(2, &[counter]), record(3, &[counter])]);
+    end(&mut shard, 1);
+    fold(&mut shard);
+    end(&mut shard, 2);
+    let sources = merged(&shard).sources;
+    assert_eq!((sources.live, sources.dead, sources.folded), (1, 1, 1));
+}
+
+#[test]
+fn the_shown_type_does_not_change_when_workers_die_and_are_folded() {
+    let counter = (Kind::Counter, "x", "x_total", &[] as &[_], 3.0, 0.0);
+    let summary = (Kind::Summary, "x", "x_sum", &[] as &[_], 4.0, 0.0);
+    let (max, all) = (gauge(GaugeMode::Max, 5.0, 0.0), gauge(GaugeMode::All, 6.0, 0.0));
+    let clashes = [(counter, summary, "x_total"), (max, all, "g")];
+    for (shown, left_out, name) in clashes {
+        for first_to_die in [1, 2] {
+            let mut shard = shard(&[record(1, &[shown]), record(2, &[left_out])]);
+            let before = merged(&shard).families;
+            for pid in [first_to_die, 3 - first_to_die] {
+                end(&mut shard, pid);
+                assert_eq!(merged(&shard).families, before, "{name}: worker {pid} died");
+                fold(&mut shard);
+                assert_eq!(merged(&shard).families, before, "{name}: worker {pid} was folded");
+            }
+            shard.head.age = Instant(90_000_000);
+            fold(&mut shard);
+            assert_eq!(merged(&shard).families, before, "{name}: trimmed");
+        }
+    }
+}
+
+#[test]
+fn the_help_of_a_live_source_is_shown_else_that_of_the_one_folded_last() {
+    let with_help = |pid, help: &str| {
+        let (incarnation, base) = record(pid, &[(Kind::Counter, "c", "c_total", &[], 1.0, 0.0)]);
+        let descriptors =
+            base.descriptors.iter().map(|slot| Descriptor { help: help.into(), ..slot.clone() });
+        (incarnation, Arc::new(Record { descriptors: descriptors.collect(), ..Record::clone(&base) }))
+    };
+    let mut shard = shard(&[with_help(1, "new"), with_help(2, "old")]);
+    let help = |shard: &ShardSnapshot| merged(shard).families[0].help.to_string();
+    end(&mut shard, 2);
+    assert_eq!(help(&shard), "new");
+    fold(&mut shard);
+    assert_eq!(help(&shard), "new");
+    end(&mut shard, 1);
+    fold(&mut shard);
+    assert_eq!(help(&shard), "new", "folded last");
+}
+
+#[test]
+fn two_texts_of_one_bound_are_one_bucket() {
+    let view = merged(&shard(&[
+        record(1, &[(Kind::Histogram, "h", "h_bucket", &[("le", "1")], 2.0, 0.0)]),
+        record(2, &[(Kind::Histogram, "h", "h_bucket", &[("le", "1e0")], 3.0, 0.0)]),
+        record(3, &[(Kind::Histogram, "h", "h_bucket", &[("le", "1000000")], 4.0, 0.0)]),
+    ]));
+    let bounds: Vec<_> =
+        view.families[0].samples().map(|sample| (sample.labels.get("le"), sample.value)).collect();
+    assert_eq!(bounds, [(Some("1.0"), 5.0), (Some("1e+06"), 9.0), (Some("+Inf"), 9.0), (None, 9.0)]);
 }
 
 #[test]
@@ -201,11 +360,12 @@ fn names_that_would_break_the_exposition_are_left_out_and_named() {
             (Kind::Counter, "alien", "other_total", &[], 1.0, 0.0),
             (Kind::Gauge(GaugeMode::Max), "good_total", "good_total", &[], 4.0, 0.0),
             (Kind::Histogram, "h", "h_bucket", &[("le", "wide")], 1.0, 0.0),
+            (Kind::Histogram, "h", "h_sum", &[("le", "2")], 1.0, 0.0),
             (Kind::Counter, "inf", "inf_total", &[], f64::INFINITY, 0.0),
         ],
     )]));
     assert_eq!(view.families.iter().map(|family| family.name.as_str()).collect::<Vec<_>>(), ["good"]);
-    assert_eq!(view.conflicts.len(), 6, "{:#?}", view.conflicts);
+    assert_eq!(view.conflicts.len(), 7, "{:#?}", view.conflicts);
     assert_eq!(value(&view, "good_total", &[]), Some(1.0), "the rest is untouched");
 }
 
