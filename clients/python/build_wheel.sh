@@ -1,11 +1,13 @@
 #!/bin/sh
-# Builds the wheel with the metrifold binary inside: build_wheel.sh [OUTPUT_DIRECTORY]. Needs cargo and maturin.
+# Builds the wheel with the metrifold binary inside: build_wheel.sh [OUTPUT_DIRECTORY]. Needs cargo; gets maturin if it is
+# missing.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 output=${1:-$here/../../target/wheels}
 mkdir -p "$output"
 output=$(cd "$output" && pwd)
 cd "$here"
+command -v maturin >/dev/null || python3 -m pip install --quiet 'maturin>=1.16,<2'
 
 cargo build --locked --profile dist --package metrifold --bin metrifold
 built=${CARGO_TARGET_DIR:-../../target}/dist/metrifold

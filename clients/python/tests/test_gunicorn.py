@@ -18,15 +18,12 @@ from pathlib import Path
 
 import pytest
 
-import metrifold
+from conftest import BINARY, WHY_NO_BINARY
+
 from metrifold import _native
 from metrifold.gunicorn._settings import Settings
 
-try:
-    BINARY = metrifold.binary()
-except metrifold.BinaryNotFoundError as error:
-    BINARY, WHY_NOT = "", str(error)
-needs_binary = pytest.mark.skipif(not BINARY, reason="" if BINARY else WHY_NOT)
+needs_binary = pytest.mark.skipif(not BINARY, reason=WHY_NO_BINARY)
 
 APPLICATION = """
     import os
@@ -63,7 +60,9 @@ class Gunicorn:
     """A gunicorn in a directory of its own."""
 
     def __init__(self, directory: Path, *arguments: str, **variables: str) -> None:
-        (directory / "application.py").write_text(textwrap.dedent(APPLICATION))
+        application = directory / "application.py"
+        if not application.exists():
+            application.write_text(textwrap.dedent(APPLICATION))
         self.directory = directory
         self.port, self.metrics_port = free_port(), free_port()
         environment = {name: value for name, value in os.environ.items() if not name.startswith("METRIFOLD_")}
@@ -130,6 +129,7 @@ def test_requests_are_counted_over_killed_and_recycled_workers(start, arguments)
         # Between two requests, so that the killed worker has counted what it answered and nothing else.
         os.kill(answered[-1], signal.SIGKILL)
     eventually(lambda: gunicorn.total() >= len(answered))
+    # Whatever could be counted twice has been pushed once more by then.
     time.sleep(1.5)
     assert gunicorn.total() == len(answered)
     assert len(set(answered)) > 4
@@ -167,6 +167,40 @@ def test_a_server_that_died_is_started_again_with_the_next_worker(start):
     eventually(lambda: not gunicorn.is_served())
     os.kill(int(get(gunicorn.port)), signal.SIGKILL)
     eventually(lambda: gunicorn.total() >= counted + 1)
+
+
+def test_a_remote_target_gets_what_the_local_server_gets(start, server, tmp_path):
+    gunicorn = start(
+        METRIFOLD_TARGET=server.url,
+        METRIFOLD_NAMESPACE="metrifold",
+        METRIFOLD_AGENT__SEGMENT_DIR=str(tmp_path / "segments"),
+    )
+    eventually(lambda: bool(get(gunicorn.port)))
+    os.kill(int(get(gunicorn.port)), signal.SIGKILL)
+    eventually(lambda: bool(get(gunicorn.port)))
+    eventually(lambda: gunicorn.total() >= 3)
+    eventually(lambda: server.sample("app_requests_total") == gunicorn.total())
+
+
+INSTALLING = "    import metrifold\n    metrifold.install()\n" + APPLICATION
+
+
+@needs_binary
+@pytest.mark.parametrize("arguments", [[], ["--preload"]])
+def test_an_application_that_installs_itself_is_shown_as_well(start, tmp_path, arguments):
+    (tmp_path / "application.py").write_text(textwrap.dedent(INSTALLING))
+    gunicorn = start(*arguments)
+    eventually(lambda: bool(get(gunicorn.port)))
+    eventually(lambda: gunicorn.total() >= 1)
+    assert "Warning" not in gunicorn.log()
+
+
+def test_a_preloaded_application_that_installs_for_a_remote_target_pushes_for_itself(start, server, tmp_path):
+    (tmp_path / "application.py").write_text(textwrap.dedent(INSTALLING))
+    gunicorn = start("--preload", METRIFOLD_TARGET=server.url)
+    eventually(lambda: bool(get(gunicorn.port)))
+    eventually(lambda: server.sample("app_requests_total") >= 1)
+    assert "each worker pushes for itself" in gunicorn.log()
 
 
 @needs_binary
@@ -208,7 +242,7 @@ def test_defaults_are_those_of_the_guide_with_a_directory_per_port(bare):
     assert settings.listen == "0.0.0.0:9090"
     assert settings.namespace == "gunicorn"
     assert settings.directory == os.path.join(_native.default_directory(), "gunicorn-9090")
-    assert settings.command("/d")[0] == "serve"
+    assert settings.command()[0] == "serve"
     bare.setenv("PROMETHEUS_METRICS_PORT", "9200")
     bare.setenv("PROMETHEUS_BIND_ADDRESS", "::1")
     bare.setenv("REDIS_KEY_PREFIX", "shop")
@@ -221,7 +255,7 @@ def test_a_remote_target_becomes_the_upstream_and_no_password_is_shown(bare):
     for name, value in {"ENABLED": "true", "HOST": "cache", "PASSWORD": "hunter2"}.items():
         bare.setenv(f"REDIS_{name}", value)
     settings = Settings.from_environment()
-    command, environment = settings.command("/d"), settings.environment()
+    command, environment = settings.command(), settings.environment()
     assert command[0] == "agent"
     assert environment["METRIFOLD_UPSTREAM__TARGET"] == "redis://:hunter2@cache:6379/0"
     assert "REDIS_ENABLED" not in environment

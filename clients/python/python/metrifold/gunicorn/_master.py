@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import weakref
+from dataclasses import replace
 from typing import Any
 
-from .. import install
+from .. import Status, _native, install
 from ._server import Server
 from ._settings import Settings
 from ._worker_metrics import OneWorkerMetrics, WorkerMetrics
@@ -17,12 +18,9 @@ class Master:
 
     def __init__(self, settings: Settings) -> None:
         self.pid = os.getpid()
-        # A directory that is given is a local target, also if the environment's target is remote: the server pushes on.
-        status = install(namespace=settings.namespace, directory=settings.directory)
-        # Not those of the settings if a preloaded application called install() before.
-        self.directory = os.path.dirname(status.segment) if status.segment else settings.directory
+        status = _install(settings)
         self.problem = status.problem
-        self.server = Server(settings, self.directory)
+        self.server = Server(_as_installed(settings, status)) if status.target.startswith("local:") else None
         self._metrics = WorkerMetrics()
         self._workers: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
 
@@ -31,6 +29,19 @@ class Master:
         place = next(number for number in range(1, len(self._workers) + 2) if number not in self._workers)
         self._workers[place] = worker
         return self._metrics.of(place)
+
+
+def _install(settings: Settings) -> Status:
+    if _native.status() is not None:
+        # A preloaded application has called install(): its settings stand.
+        return install()
+    # A directory makes the target local, whatever the environment says: the local server pushes on.
+    return install(namespace=settings.namespace, directory=settings.directory)
+
+
+def _as_installed(settings: Settings, status: Status) -> Settings:
+    directory = os.path.dirname(status.segment) if status.segment else settings.directory
+    return replace(settings, namespace=status.namespace, directory=directory)
 
 
 _master: Master | None = None
@@ -44,6 +55,11 @@ def prepare(worker: object, log: Any) -> OneWorkerMetrics | None:
             _master = Master(Settings.from_environment())
             if _master.problem:
                 log.error("metrifold: metrics are not shared between workers: %s", _master.problem)
+            if _master.server is None:
+                log.warning(
+                    "metrifold: the application has called install() before the first worker, so each worker pushes for "
+                    "itself; leave the call out to have /metrics here, and to lose nothing when a worker is killed"
+                )
         metrics = _master.metrics_of(worker)
     except Exception as error:
         log.error("metrifold: no metrics: %s: %s", type(error).__name__, error)
@@ -53,8 +69,10 @@ def prepare(worker: object, log: Any) -> OneWorkerMetrics | None:
 
 
 def _ensure_server(master: Master, log: Any) -> None:
+    if master.server is None:
+        return
     try:
         if master.server.ensure():
-            log.info("metrifold: metrics of %s at %s", master.directory, master.server.listen)
+            log.info("metrifold: metrics of %s at %s", master.server.directory, master.server.listen)
     except Exception as error:
         log.error("metrifold: the local server did not start; metrics are kept until one does: %s", error)

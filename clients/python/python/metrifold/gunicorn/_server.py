@@ -25,9 +25,8 @@ class ServerStartError(RuntimeError):
 class Server:
     """The local Metrifold of one segment directory."""
 
-    def __init__(self, settings: Settings, directory: str) -> None:
+    def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._directory = directory
         self._not_before = 0.0
 
     @property
@@ -35,12 +34,17 @@ class Server:
         """Where the server listens if this gunicorn has started it, ``host:port``."""
         return self._settings.listen
 
+    @property
+    def directory(self) -> str:
+        """The segment directory that it serves."""
+        return self._settings.directory
+
     def ensure(self) -> bool:
         """Starts the server if none serves the directory. Returns whether it did.
 
         :raises ServerStartError: if it could not be started. For a while after that, calls do nothing.
         """
-        if time.monotonic() < self._not_before or _native.agent_is_running(self._directory):
+        if time.monotonic() < self._not_before or _native.agent_is_running(self.directory):
             return False
         try:
             self._start()
@@ -50,7 +54,7 @@ class Server:
         return True
 
     def _start(self) -> None:
-        command = [binary(), *self._settings.command(self._directory)]
+        command = [binary(), *self._settings.command()]
         environment = self._settings.environment()
         with _deaf_to_children():
             try:
@@ -68,7 +72,7 @@ class Server:
             except OSError as error:
                 raise ServerStartError(f"{command[0]}: {error}") from error
         # Not by the exit status alone: somebody else's wait may have taken it.
-        if started.returncode != 0 or not _native.agent_is_running(self._directory):
+        if started.returncode != 0 or not _native.agent_is_running(self.directory):
             reason = started.stderr.decode(errors="replace").strip() or started.stdout.decode(errors="replace").strip()
             raise ServerStartError(reason or f"exit status {started.returncode}")
 

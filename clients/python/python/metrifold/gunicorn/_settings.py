@@ -20,7 +20,8 @@ class Settings:
     namespace: str
     #: Where the local Metrifold listens, ``host:port``.
     listen: str
-    #: The segment directory: METRIFOLD_TARGET=local:DIR, else one per port, so that each gunicorn of a user has its own.
+    #: The segment directory: METRIFOLD_TARGET=local:DIR, else METRIFOLD_AGENT__SEGMENT_DIR, else one per port, so that each
+    #: gunicorn of a user has its own.
     directory: str
     #: Where the local Metrifold pushes on to; None: nowhere. May hold a password.
     upstream: str | None = field(repr=False)
@@ -34,6 +35,7 @@ class Settings:
             raise ValueError(f"PROMETHEUS_METRICS_PORT={port} is no port; give a number from 0 to 65535")
         place, address = _native.target()
         directory = address if place == "local" else ""
+        directory = directory or variables.get("METRIFOLD_AGENT__SEGMENT_DIR") or ""
         return cls(
             namespace=variables.get("METRIFOLD_NAMESPACE") or variables.get("REDIS_KEY_PREFIX") or "gunicorn",
             listen=f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
@@ -41,11 +43,11 @@ class Settings:
             upstream=address if place == "remote" else None,
         )
 
-    def command(self, directory: str) -> list[str]:
-        """Arguments of the local Metrifold that serves a segment directory."""
+    def command(self) -> list[str]:
+        """Arguments of the local Metrifold."""
         role = "serve" if self.upstream is None else "agent"
         return [
-            *(role, "--listen", self.listen, "--segment-dir", directory, "--namespace", self.namespace),
+            *(role, "--listen", self.listen, "--segment-dir", self.directory, "--namespace", self.namespace),
             *("--exit-when-idle", "--detach"),
         ]
 
