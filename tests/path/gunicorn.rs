@@ -16,9 +16,10 @@ fn settings(preload: bool, environment: &[(&str, &str)]) -> GunicornSettings {
     GunicornSettings { workers: 4, max_requests: 700, preload, environment: environment.collect() }
 }
 
-/// Loads the application while workers are killed and recycled; the watched pages must never go down.
+/// Loads the application while workers are killed and recycled; none of the watched pages may ever go down. They are
+/// views of different stores, so each is held to its own past.
 fn drive(gunicorn: &Gunicorn, watched: &[String]) -> Result<()> {
-    let watch = Watch::start(watched);
+    let watches: Vec<_> = watched.iter().map(|page| Watch::start(std::slice::from_ref(page))).collect();
     let load = Load::start(gunicorn.url(), 4);
     for kill in 1..=KILLS {
         let target = kill * 600;
@@ -29,7 +30,9 @@ fn drive(gunicorn: &Gunicorn, watched: &[String]) -> Result<()> {
         gunicorn.kill_worker()?;
     }
     load.finish();
-    watch.finish(10)?;
+    for watch in watches {
+        watch.finish(10)?;
+    }
     Ok(())
 }
 
