@@ -57,7 +57,8 @@ fn prometheus_sees_the_true_count_and_no_reset() -> Result<()> {
 
     let first = prometheus.query("min_over_time(app_requests_total[5m])")?.context("no first sample")?;
     ensure!(at_end - first == at_end - at_start, "first raw sample {first}, true start {at_start}");
-    let names = ["requests_total", "requests_by_path_total", "latency_seconds_bucket", "latency_seconds_count"];
+    let names =
+        ["requests_total", "requests_by_path_total", "latency_seconds_bucket", "latency_seconds_count"];
     for name in names.iter().chain(&["latency_seconds_sum"]) {
         let resets = prometheus.query(&format!("sum(resets(app_{name}[5m]))"))?;
         ensure!(resets == Some(0.0), "app_{name}: {resets:?} resets");
