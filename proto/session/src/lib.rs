@@ -3,7 +3,7 @@
 //! The [`Pusher`] decides what a source sends; [`accept`] decides what a store does with it; [`reap`] decides what is
 //! folded and trimmed; [`restore`] decides what a store that lost its contents starts again with. None of them knows a
 //! clock, a socket or a store: instants and random ids are passed in, and every transport and every store is driven by
-//! these machines. `tests/model.rs` explores the same machines exhaustively.
+//! these machines. `tests/model` explores the same machines exhaustively.
 //!
 //! ```
 //! use metrifold_model::{Descriptor, DescriptorList, Epoch, Incarnation, Kind, Labels, Values, Worker};

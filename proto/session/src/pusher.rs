@@ -243,6 +243,11 @@ impl Pusher {
         &self.state
     }
 
+    /// The push that is not answered yet.
+    pub fn in_flight(&self) -> Option<&Push> {
+        self.in_flight.as_ref()
+    }
+
     /// Whether nothing is in flight and the last offered values are acknowledged.
     pub fn is_acknowledged(&self) -> bool {
         self.in_flight.is_none() && self.is_greeted && !self.needs_values

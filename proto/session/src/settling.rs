@@ -27,7 +27,7 @@ pub enum Serving {
 /// Within one epoch nothing a shard shows ever goes down, so nothing is compared. After a restore, under a new epoch,
 /// a view waits until every live source of the last one has pushed, has a tombstone, or is past its time to live, and
 /// while any counter would be below the last view; but no longer than `store.settle` after the restore. An exporter
-/// that has shown nothing yet has nothing to wait for.
+/// that has shown nothing yet does not know whom to wait for, and waits until the shard has settled.
 ///
 /// Holds one id and one instant per live source.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -55,12 +55,15 @@ impl Settling {
         if head.sealed || head.epoch.is_none() {
             return Serving::Sealed;
         }
-        let Some(last) = self.shards.get(&shard).filter(|last| last.epoch != head.epoch) else {
-            return Serving::Now;
+        let is_settled = head.is_settled(snapshot.now, settle);
+        let last = match self.shards.get(&shard) {
+            Some(last) if last.epoch == head.epoch => return Serving::Now,
+            None if is_settled => return Serving::Now,
+            // Another exporter, or this one before its restart, may have shown what has not come back yet.
+            None => return Serving::Waiting,
+            Some(_) if is_settled => return Serving::Anyway,
+            Some(last) => last,
         };
-        if head.is_settled(snapshot.now, settle) {
-            return Serving::Anyway;
-        }
         let is_back = |(incarnation, seen): &(Incarnation, Instant)| {
             let has_pushed =
                 snapshot.records.get(incarnation).is_some_and(|record| Some(record.epoch) == head.epoch);
