@@ -111,22 +111,57 @@ fn unquote(quoted: &str) -> (String, &str) {
     panic!("an open quote in {quoted:?}")
 }
 
+/// Undoes a help text's escapes.
+fn unescape(help: &str) -> String {
+    let mut characters = help.chars();
+    let mut raw = String::new();
+    while let Some(character) = characters.next() {
+        match character {
+            '\\' => match characters.next().expect("an escaped character") {
+                'n' => raw.push('\n'),
+                other => raw.push(other),
+            },
+            other => raw.push(other),
+        }
+    }
+    raw
+}
+
+/// Label sets that all differ, since a view has every line once.
+fn series() -> impl Strategy<Value = Vec<(Labels, f64)>> {
+    let labels = proptest::collection::btree_map("[a-zA-Z_][a-zA-Z0-9_]{0,5}", any::<String>(), 0..4);
+    proptest::collection::btree_map(labels, any::<f64>(), 1..6)
+        .prop_map(|lines| lines.into_iter().map(|(labels, value)| (Labels::new(labels), value)).collect())
+}
+
 proptest! {
     #[test]
     fn whatever_is_printed_reads_back(
-        help in any::<String>(),
-        values in proptest::collection::vec((any::<String>(), any::<f64>()), 1..6),
+        families in proptest::collection::btree_map("[a-zA-Z_:][a-zA-Z0-9_:]{0,8}", (any::<String>(), series()), 0..4),
     ) {
-        let samples: Vec<_> = values.iter().map(|(label, value)| sample("g", &[("label", label)], *value)).collect();
-        let page = text(vec![family("g", FamilyKind::Gauge, &help, samples)]);
+        let view = families.iter().map(|(name, (help, lines))| {
+            let line = |(labels, value): &(Labels, f64)| {
+                (Series { name: name.clone(), labels: labels.clone() }, *value)
+            };
+            Family::new(name.as_str(), help.as_str(), FamilyKind::Gauge, lines.iter().map(line))
+        });
+        let page = text(view.collect());
         // Other line ends than LF are ordinary characters of the format.
-        let lines: Vec<_> = page.strip_suffix('\n').expect("a final line feed").split('\n').collect();
-        prop_assert_eq!(lines.len(), values.len() + 2);
-        for (line, (label, value)) in lines[2..].iter().zip(&values) {
-            let (name, labels, read) = parse(line);
-            prop_assert_eq!(name, "g");
-            prop_assert_eq!(labels, vec![("label".to_owned(), label.clone())]);
-            prop_assert!(read.to_bits() == value.to_bits() || (read.is_nan() && value.is_nan()));
+        let mut lines = page.split_terminator('\n');
+        prop_assert!(page.is_empty() || page.ends_with('\n'));
+        for (name, (help, samples)) in &families {
+            let metadata = lines.next().expect("a help line");
+            let shown = metadata.strip_prefix(&format!("# HELP {name} ")).expect("the name");
+            prop_assert_eq!(&unescape(shown), help);
+            let expected = format!("# TYPE {name} gauge");
+            prop_assert_eq!(lines.next(), Some(expected.as_str()));
+            for (labels, value) in samples {
+                let (read_name, read_labels, read) = parse(lines.next().expect("a sample"));
+                prop_assert_eq!(&read_name, name);
+                prop_assert_eq!(&Labels::new(read_labels), labels);
+                prop_assert!(read.to_bits() == value.to_bits() || (read.is_nan() && value.is_nan()));
+            }
         }
+        prop_assert_eq!(lines.next(), None);
     }
 }
