@@ -50,7 +50,8 @@ impl Gunicorn {
             .arg(repository().join("tests/path"))
             .arg("app:app")
             .env("LEDGER", &ledger)
-            .env("METRIFOLD_TARGET", format!("local:{}", segments.display()))
+            // Also where the target is a remote one.
+            .env("METRIFOLD_AGENT__SEGMENT_DIR", &segments)
             .env("PROMETHEUS_BIND_ADDRESS", "127.0.0.1")
             .env("PROMETHEUS_METRICS_PORT", metrics_port.to_string())
             .env("PYTHONUNBUFFERED", "1")
