@@ -115,3 +115,18 @@ fn gunicorn_through_collector_and_redis_is_exact_and_monotone() -> Result<()> {
     watch.finish(1)?;
     Ok(())
 }
+
+/// The guide's own variables for Redis: the local server pushes straight to it, with no collector on the path, and a
+/// central exporter shows the namespace.
+#[test]
+fn gunicorn_with_the_guides_redis_variables_is_exact_and_monotone() -> Result<()> {
+    let directory = tempdir()?;
+    let redis = Redis::start()?;
+    let store = ["exporter", "--redis-url", &redis.url(), "--namespace", "gunicorn"];
+    let exporter = Server::start("exporter", &store, directory.path())?;
+    let port = redis.port().to_string();
+    let environment = [("REDIS_ENABLED", "true"), ("REDIS_HOST", "127.0.0.1"), ("REDIS_PORT", &port)];
+    let gunicorn = Gunicorn::start(directory.path(), &settings(false, &environment))?;
+    drive(&gunicorn, &[exporter.metrics()])?;
+    assert_all(&exporter.metrics(), &gunicorn, directory.path())
+}

@@ -46,6 +46,11 @@ impl Redis {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
+    /// Its port.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// The server's process.
     pub fn process(&self) -> &Process {
         &self.process

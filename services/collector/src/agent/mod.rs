@@ -1,8 +1,8 @@
 //! Holds the segments of one directory and pushes their values on.
 
-mod agent;
+mod run;
 mod source;
 mod status;
 
-pub use agent::{Agent, AgentError, AgentSettings};
+pub use run::{Agent, AgentError, AgentSettings};
 pub use status::AgentStatus;
