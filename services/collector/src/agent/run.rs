@@ -300,24 +300,18 @@ impl Agent {
         drained.unwrap_or(Ok(()))
     }
 
+    /// A target that hangs keeps only its own pushes from being acknowledged.
     async fn push_all(&mut self) -> Result<(), AgentError> {
-        // Answers to calls that were under way come first, then one more push of each source.
-        while let Some(outcome) = self.under_way.join_next().await {
-            self.take(outcome);
-        }
         self.scan()?;
-        let now = clock::now();
-        self.sources.values_mut().for_each(|source| source.hurry(now));
-        loop {
+        self.sources.values_mut().for_each(Source::push_last);
+        let mut ticks = tokio::time::interval(self.settings.scan_interval);
+        while !self.sources.values().all(Source::is_acknowledged) {
             self.send();
-            while let Some(outcome) = self.under_way.join_next().await {
-                self.take(outcome);
+            tokio::select! {
+                Some(outcome) = self.under_way.join_next() => self.take(outcome),
+                _ = ticks.tick() => {}
             }
-            if self.sources.values().all(|source| source.is_acknowledged()) {
-                self.release()?;
-                return Ok(());
-            }
-            tokio::time::sleep(self.settings.scan_interval).await;
         }
+        self.release()
     }
 }

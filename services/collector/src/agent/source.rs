@@ -4,7 +4,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use metrifold_model::{Epoch, Incarnation, Namespace, Seq, Values};
 use metrifold_segment::{Holder, HolderError, HolderState, Liveness, SegmentError, SegmentReader};
-use metrifold_session::{Answer, Instant, Push, Pusher, PusherSettings, PusherState, Step};
+use metrifold_session::{Answer, Instant, Payload, Push, Pusher, PusherSettings, PusherState, Step};
 
 use crate::target::{self, Target};
 
@@ -25,6 +25,8 @@ struct Lane {
     /// A call is under way; its outcome comes back through [`Source::answered`] or [`Source::failed`].
     is_sending: bool,
     is_done: bool,
+    /// The agent is about to end: one more push, with the values of now, as soon as nothing is under way.
+    wants_last: bool,
 }
 
 /// Why a segment cannot be served now.
@@ -60,7 +62,7 @@ impl Source {
                 }
                 None => Pusher::new(reader.header().incarnation, reader.header().worker(), settings, now),
             };
-            Ok(Lane { pusher, holder, target: id, is_sending: false, is_done: false })
+            Ok(Lane { pusher, holder, target: id, is_sending: false, is_done: false, wants_last: false })
         });
         let lanes = lanes.collect::<Result<_, HolderError>>()?;
         Ok(Source { reader, lanes, values_at_death: None, has_ended: false })
@@ -80,9 +82,9 @@ impl Source {
         self.lanes.iter().all(|lane| lane.is_done)
     }
 
-    /// Whether every target has acknowledged everything that it was sent.
+    /// Whether every target has acknowledged everything that it was sent, and was to be sent at the end.
     pub(super) fn is_acknowledged(&self) -> bool {
-        self.lanes.iter().all(|lane| lane.is_done || lane.pusher.is_acknowledged())
+        self.lanes.iter().all(|lane| lane.is_done || (lane.pusher.is_acknowledged() && !lane.wants_last))
     }
 
     /// Looks whether the worker still lives. It is dead when its lock was gone at two scans with the same values: a
@@ -116,6 +118,9 @@ impl Source {
             if lane.is_sending || lane.is_done {
                 continue;
             }
+            if lane.wants_last {
+                lane.pusher.hurry(now);
+            }
             let push = match lane.pusher.poll(now, fresh()) {
                 Step::Wait(_) => continue,
                 Step::Done => {
@@ -126,6 +131,8 @@ impl Source {
                 Step::Gather => {
                     let (descriptors, values) = self.reader.refresh()?;
                     let push = lane.pusher.offer(now, descriptors, values, self.has_ended);
+                    // A first push carries no values yet.
+                    lane.wants_last &= push.payload == Payload::Hello;
                     lane.holder.record_sent(&holder_state(lane.pusher.state(), lane.target))?;
                     push
                 }
@@ -136,8 +143,7 @@ impl Source {
         Ok(outgoing)
     }
 
-    /// Takes an answer. `true`: the target has heard of this source for the first time, or was asked to, so its next
-    /// push should not wait for the interval.
+    /// Takes an answer. The last values of a dead worker do not wait for the interval.
     pub(super) fn answered(&mut self, lane: usize, now: Instant, seq: Seq, answer: Answer) {
         let has_ended = self.has_ended;
         let lane = &mut self.lanes[lane];
@@ -160,9 +166,9 @@ impl Source {
         self.lanes[lane].pusher.reconnected(now);
     }
 
-    /// Push as soon as possible.
-    pub(super) fn hurry(&mut self, now: Instant) {
-        self.lanes.iter_mut().for_each(|lane| lane.pusher.hurry(now));
+    /// One more push to every target, with the values of now.
+    pub(super) fn push_last(&mut self) {
+        self.lanes.iter_mut().for_each(|lane| lane.wants_last = true);
     }
 }
 

@@ -1,0 +1,215 @@
+//! What an agent owes to the memory of its workers: nothing lost, nothing twice, whoever dies.
+
+mod support;
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use anyhow::{Result, ensure};
+use metrifold_collector::{AgentSettings, Target};
+use metrifold_segment::SegmentDirectory;
+use support::{
+    Faulty, Worker, assert_exact, count_if_worker, counted, eventually, quick, start, store, total,
+};
+
+/// Not a test: the worker that the others start.
+#[test]
+fn worker_process() -> Result<()> {
+    count_if_worker()
+}
+
+#[tokio::test]
+async fn the_last_values_of_killed_workers_arrive_and_their_segments_go() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let segments = directory.path().join("segments");
+    let store = store()?;
+    let running = start(&segments, vec![Faulty::new("store", &store)], quick())?;
+    let (mut began, mut ended) = (0, 0);
+    for number in 0..4 {
+        let worker = Worker::start(&segments, &directory.path().join(number.to_string()))?;
+        counted(&worker, 1_000).await?;
+        let (b, e) = worker.kill()?;
+        (began, ended) = (began + b, ended + e);
+    }
+    assert_exact(&store, &segments, began, ended).await?;
+    running.shutdown.cancel();
+    running.task.await??;
+    Ok(())
+}
+
+/// The first agent dies without a word while answers are being lost; the second reads in the segment what was sent.
+#[tokio::test]
+async fn a_successor_goes_on_where_a_killed_agent_stopped() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let segments = directory.path().join("segments");
+    let store = store()?;
+    let target = Faulty::new("store", &store);
+    let worker = Worker::start(&segments, &directory.path().join("ledger"))?;
+    for _ in 0..5 {
+        target.loses_answers.store(true, Ordering::Relaxed);
+        let running = start(&segments, vec![target.clone()], quick())?;
+        let before = total(&store).await?.0;
+        eventually(|| async {
+            ensure!(total(&store).await?.0 > before, "nothing new arrived");
+            Ok(())
+        })
+        .await?;
+        running.task.abort();
+        ensure!(running.task.await.is_err_and(|error| error.is_cancelled()), "the agent ended by itself");
+    }
+    let (began, ended) = worker.kill()?;
+    target.loses_answers.store(false, Ordering::Relaxed);
+    let _running = start(&segments, vec![target], quick())?;
+    assert_exact(&store, &segments, began, ended).await
+}
+
+#[tokio::test]
+async fn a_target_that_is_down_loses_nothing_and_delays_nobody() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let segments = directory.path().join("segments");
+    let (near, far) = (store()?, store()?);
+    let upstream = Faulty::new("upstream", &far);
+    upstream.is_down.store(true, Ordering::Relaxed);
+    let targets: Vec<Arc<dyn Target>> = vec![Faulty::new("near", &near), upstream.clone()];
+    let _running = start(&segments, targets, quick())?;
+    let worker = Worker::start(&segments, &directory.path().join("ledger"))?;
+    counted(&worker, 1_000).await?;
+    let (began, ended) = worker.kill()?;
+    eventually(|| async {
+        ensure!(total(&near).await? == (total(&near).await?.0, 0) && total(&near).await?.0 >= ended as f64);
+        Ok(())
+    })
+    .await?;
+    ensure!(SegmentDirectory::open(&segments)?.segments()?.len() == 1, "the segment waits for the upstream");
+    ensure!(total(&far).await?.0 == 0.0);
+    upstream.is_down.store(false, Ordering::Relaxed);
+    assert_exact(&far, &segments, began, ended).await?;
+    assert_exact(&near, &segments, began, ended).await
+}
+
+#[tokio::test]
+async fn a_target_that_hangs_does_not_delay_the_other() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let segments = directory.path().join("segments");
+    let (near, far) = (store()?, store()?);
+    let upstream = Faulty::new("upstream", &far);
+    upstream.hangs.store(true, Ordering::Relaxed);
+    let targets: Vec<Arc<dyn Target>> = vec![upstream, Faulty::new("near", &near)];
+    let settings = AgentSettings { drain_timeout: Duration::from_millis(200), ..quick() };
+    let running = start(&segments, targets, settings)?;
+    let worker = Worker::start(&segments, &directory.path().join("ledger"))?;
+    counted(&worker, 1_000).await?;
+    let (_, ended) = worker.kill()?;
+    eventually(|| async {
+        ensure!(total(&near).await?.0 >= ended as f64, "not everything yet");
+        Ok(())
+    })
+    .await?;
+    // The drain brings the last values to the one and has a deadline although the other never answers.
+    let worker = Worker::start(&segments, &directory.path().join("second"))?;
+    eventually(|| async {
+        ensure!(total(&near).await?.1 == 1, "not known yet");
+        Ok(())
+    })
+    .await?;
+    counted(&worker, 1_000).await?;
+    let ended = ended + worker.events().1;
+    running.shutdown.cancel();
+    running.task.await??;
+    ensure!(total(&near).await?.0 >= ended as f64, "the last values did not arrive");
+    ensure!(SegmentDirectory::open(&segments)?.segments()?.len() == 2, "segments wait for the next agent");
+    Ok(())
+}
+
+#[tokio::test]
+async fn lost_answers_count_nothing_twice() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let segments = directory.path().join("segments");
+    let store = store()?;
+    let target = Faulty::new("store", &store);
+    target.loses_answers.store(true, Ordering::Relaxed);
+    let _running = start(&segments, vec![target], quick())?;
+    let worker = Worker::start(&segments, &directory.path().join("ledger"))?;
+    counted(&worker, 20_000).await?;
+    let (began, ended) = worker.kill()?;
+    assert_exact(&store, &segments, began, ended).await
+}
+
+#[tokio::test]
+async fn the_drain_brings_the_last_values_of_the_living() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let segments = directory.path().join("segments");
+    let store = store()?;
+    let mut settings = quick();
+    settings.pusher.interval = Duration::from_secs(3600);
+    let running = start(&segments, vec![Faulty::new("store", &store)], settings)?;
+    let worker = Worker::start(&segments, &directory.path().join("ledger"))?;
+    eventually(|| async {
+        ensure!(total(&store).await?.1 == 1, "not known yet");
+        Ok(())
+    })
+    .await?;
+    counted(&worker, 1_000).await?;
+    let (_, before) = worker.events();
+    running.shutdown.cancel();
+    running.task.await??;
+    let (total, live) = total(&store).await?;
+    ensure!(total >= before as f64 && live == 1, "{total} of {before}, {live} live");
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_idle_agent_leaves_and_a_late_worker_is_still_served() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let segments = directory.path().join("segments");
+    let store = store()?;
+    let settings = AgentSettings { exit_when_idle: true, linger: Duration::from_millis(300), ..quick() };
+    let (mut began, mut ended) = (0, 0);
+    // Workers that come at about the time at which the agent leaves: each finds this agent or starts one, as the
+    // gunicorn master does.
+    let mut running = start(&segments, vec![Faulty::new("store", &store)], settings.clone())?;
+    for number in 0..4 {
+        let worker = Worker::start(&segments, &directory.path().join(number.to_string()))?;
+        counted(&worker, 100).await?;
+        if running.task.is_finished() || !SegmentDirectory::open(&segments)?.has_agent() {
+            running.task.await??;
+            running = start(&segments, vec![Faulty::new("store", &store)], settings.clone())?;
+        }
+        let (b, e) = worker.kill()?;
+        (began, ended) = (began + b, ended + e);
+        tokio::time::sleep(Duration::from_millis(280 + 10 * number)).await;
+    }
+    assert_exact(&store, &segments, began, ended).await?;
+    tokio::time::timeout(Duration::from_secs(10), running.task).await???;
+    ensure!(!SegmentDirectory::open(&segments)?.has_agent(), "the lock is free");
+    Ok(())
+}
+
+#[tokio::test]
+async fn segments_that_cannot_be_read_are_skipped_and_the_others_served() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let segments = directory.path().join("segments");
+    let store = store()?;
+    std::fs::create_dir_all(&segments)?;
+    std::fs::write(segments.join("00000000000000aa.seg"), [0x5a; 5000])?;
+    std::fs::write(segments.join("00000000000000ab.seg"), b"MTFDSEG1")?;
+    let _running = start(&segments, vec![Faulty::new("store", &store)], quick())?;
+    let worker = Worker::start(&segments, &directory.path().join("ledger"))?;
+    counted(&worker, 1_000).await?;
+    let (began, ended) = worker.kill()?;
+    eventually(|| async {
+        let (total, live) = total(&store).await?;
+        ensure!(live == 0 && total >= ended as f64 && total <= began as f64, "{ended} {total} {began}");
+        Ok(())
+    })
+    .await?;
+    let directory = SegmentDirectory::open(&segments)?;
+    eventually(|| async {
+        let left = directory.segments()?;
+        ensure!(left.len() == 2, "what cannot be read is not removed, the rest is: {left:?}");
+        Ok(())
+    })
+    .await
+}
