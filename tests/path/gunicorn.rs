@@ -19,6 +19,10 @@ fn settings(preload: bool, environment: &[(&str, &str)]) -> GunicornSettings {
 /// Loads the application while workers are killed and recycled; none of the watched pages may ever go down. They are
 /// views of different stores, so each is held to its own past.
 fn drive(gunicorn: &Gunicorn, watched: &[String]) -> Result<()> {
+    for page in watched {
+        // A store that nobody has opened before is sealed, and then settles, for some seconds.
+        eventually("the page is shown", Duration::from_secs(20), || Scrape::of(page))?;
+    }
     let watches: Vec<_> = watched.iter().map(|page| Watch::start(std::slice::from_ref(page))).collect();
     let load = Load::start(gunicorn.url(), 4);
     for kill in 1..=KILLS {
