@@ -133,7 +133,7 @@ fn giving_up() {
 
 #[test]
 fn giving_up_twice() {
-    let faults = Faults { counts: 1, give_ups: 2, losses: 1, timeouts: 1, ..Faults::none() };
+    let faults = Faults { counts: 1, give_ups: 2, losses: 1, ..Faults::none() };
     explore("giving up twice", faults);
 }
 
@@ -210,7 +210,7 @@ fn loss_of_the_store_and_of_the_holders_place() {
 #[test]
 fn two_sources_and_racing_reapers() {
     let faults =
-        Faults { sources: 2, counts: 1, servers: 2, timeouts: 1, racing_reapers: true, ..Faults::none() };
+        Faults { sources: 2, counts: 1, timeouts: 1, racing_reapers: true, ..Faults::none() };
     explore("two sources, racing reapers", faults);
 }
 
