@@ -209,8 +209,7 @@ fn loss_of_the_store_and_of_the_holders_place() {
 
 #[test]
 fn two_sources_and_racing_reapers() {
-    let faults =
-        Faults { sources: 2, counts: 1, timeouts: 1, racing_reapers: true, ..Faults::none() };
+    let faults = Faults { sources: 2, counts: 1, timeouts: 1, racing_reapers: true, ..Faults::none() };
     explore("two sources, racing reapers", faults);
 }
 
