@@ -23,9 +23,9 @@ const COMMIT_WORD: usize = 8;
 const WRITTEN: u64 = 1 << 63;
 /// Largest sequence number that fits beside the flag and the half.
 const SEQ_MAX: u64 = (1 << 62) - 1;
-/// A half begins with: checksum, seq, incarnation, lengths of four columns (`NO_BASE` for a missing base), epoch, acked;
-/// columns of `f64` follow. The checksum covers everything but itself, epoch and acked, which change.
-const HALF_HEADER_WORDS: usize = 9;
+/// A half begins with: checksum, seq, incarnation, lengths of four columns (`NO_BASE` for a missing base), epoch, acked,
+/// answered; columns of `f64` follow. The checksum covers everything but itself and the last three, which change.
+const HALF_HEADER_WORDS: usize = 10;
 const ANSWER_WORD: usize = 7;
 const NO_BASE: u64 = u64::MAX;
 
@@ -38,6 +38,8 @@ pub struct HolderState {
     pub epoch: u64,
     /// The last acknowledged sequence number.
     pub acked: u64,
+    /// When the target last answered, in milliseconds of a clock that goes on over restarts of the holder.
+    pub answered: u64,
     /// The last sequence number that was, or was about to be, sent.
     pub sent: u64,
     /// The incarnation used towards this target; differs from the segment's after an answer `expired`.
@@ -130,8 +132,9 @@ impl Holder {
         }
         let half = self.half(self.commit & 1);
         let header: [u64; HALF_HEADER_WORDS] = self.read_words(half).ok()?;
-        let [checksum, sent, incarnation, slots, timestamps, base_slots, base_timestamps, epoch, acked] =
+        let [checksum, sent, incarnation, slots, timestamps, base_slots, base_timestamps, answer @ ..] =
             header;
+        let [epoch, acked, answered] = answer;
         let column_length = |length: u64| usize::try_from(length).ok().filter(|length| *length <= SLOTS_MAX);
         let base_lengths = match base_slots {
             NO_BASE => (0, 0),
@@ -150,7 +153,7 @@ impl Holder {
         let base = (base_slots != NO_BASE)
             .then_some(Values { slots: base_slots_column, timestamps: base_timestamps });
         let values = Values { slots, timestamps };
-        Some(HolderState { target: self.target, epoch, acked, sent, incarnation, values, base })
+        Some(HolderState { target: self.target, epoch, acked, answered, sent, incarnation, values, base })
     }
 
     /// Keeps a state before its push is sent. After an error the former state stands, and the push must not be sent.
@@ -186,6 +189,7 @@ impl Holder {
             base_timestamps,
             state.epoch,
             state.acked,
+            state.answered,
         ];
         header[0] = checksum_of(&header, &numbers);
 
@@ -204,10 +208,12 @@ impl Holder {
     ///
     /// A failure (the blocks exist, so only of the hardware) is not reported: an unrecorded answer has the same effect as
     /// an answer that was lost on its way.
-    pub fn record_answer(&mut self, acked: u64, epoch: u64) {
+    pub fn record_answer(&mut self, acked: u64, epoch: u64, answered: u64) {
         if self.commit & WRITTEN != 0 {
             let answer = self.half(self.commit & 1) + ANSWER_WORD * 8;
-            let _ = self.write_words(answer, &[epoch]).and_then(|()| self.write_words(answer + 8, &[acked]));
+            let _ = self
+                .write_words(answer, &[epoch])
+                .and_then(|()| self.write_words(answer + 8, &[acked, answered]));
         }
     }
 
@@ -290,6 +296,7 @@ mod tests {
             target,
             epoch: 5,
             acked: sent.saturating_sub(1),
+            answered: 40,
             sent,
             incarnation: 77,
             values: Values { slots: vec![sent as f64, f64::NAN, -0.0], timestamps: vec![1.5] },
@@ -302,15 +309,15 @@ mod tests {
         let (_directory, _recorder, path) = segment();
         let mut holder = Holder::open(&path, 9).expect("open");
         assert_eq!(holder.load(), None);
-        holder.record_answer(1, 1);
+        holder.record_answer(1, 1, 50);
         assert_eq!(holder.load(), None, "an answer to nothing is nothing");
         for sent in 0..4 {
             holder.record_sent(&state(9, sent)).expect("record");
             assert_eq!(Holder::open(&path, 9).expect("open").load(), Some(state(9, sent)));
         }
-        holder.record_answer(3, 6);
+        holder.record_answer(3, 6, 70);
         let successor = Holder::open(&path, 9).expect("open");
-        assert_eq!(successor.load(), Some(HolderState { acked: 3, epoch: 6, ..state(9, 3) }));
+        assert_eq!(successor.load(), Some(HolderState { acked: 3, epoch: 6, answered: 70, ..state(9, 3) }));
     }
 
     #[test]

@@ -213,3 +213,24 @@ async fn segments_that_cannot_be_read_are_skipped_and_the_others_served() -> Res
     })
     .await
 }
+
+/// A segment has room for the state of two targets; an agent whose configuration changed takes a former one's.
+#[tokio::test]
+async fn a_worker_outlives_any_number_of_changes_of_the_targets() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let segments = directory.path().join("segments");
+    let worker = Worker::start(&segments, &directory.path().join("ledger"))?;
+    counted(&worker, 100).await?;
+    for name in ["first", "second", "third", "fourth"] {
+        let store = store()?;
+        let running = start(&segments, vec![Faulty::new(name, &store)], quick())?;
+        eventually(|| async {
+            ensure!(total(&store).await?.0 > 0.0, "nothing arrived at {name}");
+            Ok(())
+        })
+        .await?;
+        running.shutdown.cancel();
+        running.task.await??;
+    }
+    Ok(())
+}

@@ -1,6 +1,9 @@
 //! One segment and the pushers that bring its values to the targets.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use metrifold_model::{Epoch, Incarnation, Namespace, Seq, Values};
 use metrifold_segment::{Holder, HolderError, HolderState, Liveness, SegmentError, SegmentReader};
@@ -53,13 +56,11 @@ impl Source {
         now: Instant,
     ) -> Result<Source, SourceError> {
         let reader = SegmentReader::open(&path)?;
-        let lanes = targets.iter().map(|target| {
-            let id = target::id(target.as_ref());
-            let holder = Holder::open(&path, id)?;
+        let ids: Vec<_> = targets.iter().map(|target| target::id(target.as_ref())).collect();
+        let lanes = ids.iter().map(|&id| {
+            let holder = hold(&path, id, &ids)?;
             let pusher = match holder.load() {
-                Some(state) => {
-                    Pusher::resume(pusher_state(state, now), reader.header().worker(), settings, now)
-                }
+                Some(state) => Pusher::resume(pusher_state(state), reader.header().worker(), settings, now),
                 None => Pusher::new(reader.header().incarnation, reader.header().worker(), settings, now),
             };
             Ok(Lane { pusher, holder, target: id, is_sending: false, is_done: false, wants_last: false })
@@ -150,7 +151,8 @@ impl Source {
         lane.is_sending = false;
         lane.pusher.answered(now, seq, answer);
         let state = lane.pusher.state();
-        lane.holder.record_answer(state.acked.0, state.epoch.map_or(0, |epoch| epoch.0));
+        let epoch = state.epoch.map_or(0, |epoch| epoch.0);
+        lane.holder.record_answer(state.acked.0, epoch, state.answered.0);
         if has_ended && !matches!(answer, Answer::Sealed | Answer::Refused(_)) {
             lane.pusher.hurry(now);
         }
@@ -172,7 +174,20 @@ impl Source {
     }
 }
 
-fn pusher_state(state: HolderState, now: Instant) -> PusherState {
+/// Takes the area of target `id`, if need be from a target that a former agent had and this one has not (`ids`).
+fn hold(path: &Path, id: u64, ids: &[u64]) -> Result<Holder, HolderError> {
+    match Holder::open(path, id) {
+        Err(HolderError::NoFreeArea { targets, .. }) => {
+            for former in targets.iter().filter(|former| !ids.contains(former)) {
+                Holder::release(path, *former)?;
+            }
+            Holder::open(path, id)
+        }
+        opened => opened,
+    }
+}
+
+fn pusher_state(state: HolderState) -> PusherState {
     PusherState {
         incarnation: Incarnation(state.incarnation),
         sent: Seq(state.sent),
@@ -180,7 +195,7 @@ fn pusher_state(state: HolderState, now: Instant) -> PusherState {
         epoch: (state.epoch != 0).then_some(Epoch(state.epoch)),
         values: (!state.values.slots.is_empty()).then_some(state.values),
         base: state.base,
-        answered: now,
+        answered: Instant(state.answered),
     }
 }
 
@@ -189,6 +204,7 @@ fn holder_state(state: &PusherState, target: u64) -> HolderState {
         target,
         epoch: state.epoch.map_or(0, |epoch| epoch.0),
         acked: state.acked.0,
+        answered: state.answered.0,
         sent: state.sent.0,
         incarnation: state.incarnation.0,
         values: state.values.clone().unwrap_or_default(),
