@@ -134,3 +134,40 @@ fn gunicorn_with_the_guides_redis_variables_is_exact_and_monotone() -> Result<()
     drive(&gunicorn, &[exporter.metrics()])?;
     assert_all(&exporter.metrics(), &gunicorn, directory.path())
 }
+
+/// Goal: the death of the local server costs nothing that a worker recorded. Method: SIGKILL it again and again under
+/// load while it pushes to Redis; the next worker that gunicorn makes brings another one, which goes on from the segments.
+#[test]
+fn gunicorn_is_exact_and_monotone_when_its_local_server_is_killed() -> Result<()> {
+    let directory = tempdir()?;
+    let redis = Redis::start()?;
+    let store = ["exporter", "--redis-url", &redis.url(), "--namespace", "gunicorn"];
+    let exporter = Server::start("exporter", &store, directory.path())?;
+    let url = redis.url();
+    let gunicorn = Gunicorn::start(directory.path(), &settings(false, &[("METRIFOLD_TARGET", &url)]))?;
+    let page = exporter.metrics();
+    eventually("the page is shown", Duration::from_secs(20), || Scrape::of(&page))?;
+    let watch = Watch::start(std::slice::from_ref(&page));
+    let load = Load::start(gunicorn.url(), 4);
+    for kill in 1..=KILLS {
+        let target = kill * 600;
+        eventually("requests are answered", Duration::from_secs(60), || {
+            ensure!(load.answered() >= target, "{} of {target} answered", load.answered());
+            Ok(())
+        })?;
+        let server = gunicorn.local_server()?;
+        kill_process(server)?;
+        gunicorn.kill_worker()?;
+        eventually("another local server has come", Duration::from_secs(20), || {
+            ensure!(gunicorn.local_server()? != server, "still the dead one's pid");
+            Ok(())
+        })?;
+    }
+    load.finish();
+    watch.finish(10)?;
+    assert_all(&page, &gunicorn, directory.path())
+}
+
+fn kill_process(pid: u32) -> Result<()> {
+    metrifold_tests::kill(pid, rustix::process::Signal::KILL)
+}

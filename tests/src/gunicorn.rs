@@ -79,9 +79,10 @@ impl Gunicorn {
         format!("http://127.0.0.1:{}/metrics", self.metrics_port)
     }
 
-    /// The segment directory.
-    pub fn segments(&self) -> &Path {
-        &self.segments
+    /// The pid of the server that holds the segments, as its lock file says.
+    pub fn local_server(&self) -> Result<u32> {
+        let lock = std::fs::read_to_string(self.segments.join("agent.lock"))?;
+        lock.trim().parse().with_context(|| format!("no pid in {lock:?}"))
     }
 
     /// The master process.
