@@ -7,7 +7,7 @@ use std::{
 };
 
 use metrifold_model::Namespace;
-use metrifold_session::{Commit, Instant, ReapPolicy, ShardSnapshot, reap};
+use metrifold_session::{Commit, Instant, ReapPolicy, ShardSnapshot, needs_restore, reap};
 use metrifold_store::{CommitOutcome, ShardIndex, Store, StoreError};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
@@ -109,15 +109,17 @@ impl Reaper {
         let settings = self.settings.clone();
         let memory = self.shards.entry((namespace.clone(), shard)).or_default();
         let mut snapshot = store.snapshot(namespace, shard).await?;
-        if memory.must_restore(&snapshot, clock::now(), settings.restore_grace) {
+        let settle = settings.policy.settle;
+        if memory.must_restore(&snapshot, clock::now(), &settings) {
             let last = memory.last.as_deref();
-            let outcome = store.restore(namespace, shard, last, settings.policy.settle).await?;
+            let outcome = store.restore(namespace, shard, last, settle).await?;
             if outcome == CommitOutcome::Committed {
                 tracing::info!(%namespace, shard = shard.0, from_memory = last.is_some(), "opened a sealed shard");
             }
             snapshot = store.snapshot(namespace, shard).await?;
         }
-        if snapshot.head.sealed || snapshot.head.epoch.is_none() {
+        if needs_restore(&snapshot, memory.last.as_deref(), settle) {
+            // What it holds now is older than what is remembered, and must not replace it.
             return Ok(());
         }
         for _ in 0..COMMITS_PER_PASS_MAX {
@@ -129,23 +131,27 @@ impl Reaper {
             snapshot = store.snapshot(namespace, shard).await?;
         }
         memory.last = Some(snapshot.clone());
-        if let Some((expected, age)) = memory.advanced_age(&snapshot, clock::now()) {
-            store.advance_age(namespace, shard, expected, age).await?;
+        let now = clock::now();
+        if let Some((expected, age)) = memory.advanced_age(&snapshot, now)
+            && store.advance_age(namespace, shard, expected, age).await? == CommitOutcome::Committed
+        {
+            memory.age = Some((age, now));
         }
         Ok(())
     }
 }
 
 impl Memory {
-    /// Whether to open the shard, or to replace by something newer what another server has just restored.
-    fn must_restore(&mut self, snapshot: &ShardSnapshot, now: Instant, grace: Duration) -> bool {
-        if !snapshot.head.sealed && snapshot.head.epoch.is_some() {
+    /// Whether to open the shard, or to replace by something newer what another server has just restored. A reaper with
+    /// an empty memory leaves a sealed shard to others for a while.
+    fn must_restore(&mut self, snapshot: &ShardSnapshot, now: Instant, settings: &ReaperSettings) -> bool {
+        let is_open = !snapshot.head.sealed && snapshot.head.epoch.is_some();
+        if is_open {
             self.sealed_since = None;
-            let counter = self.last.as_ref().map_or(0, |last| last.head.counter);
-            return snapshot.head.settling && counter > snapshot.head.counter;
+            return needs_restore(snapshot, self.last.as_deref(), settings.policy.settle);
         }
         let since = *self.sealed_since.get_or_insert(now);
-        self.last.is_some() || now.since(since) >= grace
+        self.last.is_some() || now.since(since) >= settings.restore_grace
     }
 
     /// The archive's age and what it should be set to: advanced by the time for which nobody else has advanced it, so that

@@ -1,5 +1,6 @@
 //! Holds the segments of one directory and pushes their values on.
 
+mod open_files;
 mod run;
 mod source;
 mod status;

@@ -18,7 +18,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    AgentStatus,
+    AgentStatus, open_files,
     source::{Outgoing, Source},
 };
 use crate::{
@@ -28,6 +28,9 @@ use crate::{
 
 /// Calls to one target at a time: enough to hide its latency, few enough not to flood it after an outage.
 const CALLS_PER_TARGET_MAX: usize = 64;
+/// How many times `linger` an idle agent waits for targets that have not acknowledged everything: long enough for an
+/// outage to pass, short enough that an agent with a wrong address does not keep its directory from a better one.
+const LINGERS_UNACKNOWLEDGED_MAX: u32 = 60;
 
 /// How an agent works.
 #[derive(Clone, Debug)]
@@ -36,7 +39,8 @@ pub struct AgentSettings {
     pub pusher: PusherSettings,
     /// Time between two looks at the directory and its locks. Default 100 ms.
     pub scan_interval: Duration,
-    /// Whether to end by itself `linger` after the last worker has ended. Default false.
+    /// Whether to end by itself `linger` after the last worker has ended and its values are acknowledged; without an
+    /// acknowledgement after sixty times as long, when they wait in their segments for the next agent. Default false.
     pub exit_when_idle: bool,
     /// See `exit_when_idle`. Default 10 s.
     pub linger: Duration,
@@ -83,7 +87,10 @@ pub struct Agent {
     corrupt: HashSet<PathBuf>,
     under_way: JoinSet<Outcome>,
     status: watch::Sender<AgentStatus>,
+    /// When a worker last lived.
     last_live: Instant,
+    /// When a worker last lived or was owed a push.
+    last_busy: Instant,
 }
 
 /// What became of one call.
@@ -115,6 +122,7 @@ impl Agent {
             under_way: JoinSet::new(),
             status: watch::Sender::default(),
             last_live: clock::now(),
+            last_busy: clock::now(),
         }
     }
 
@@ -123,11 +131,13 @@ impl Agent {
         self.status.subscribe()
     }
 
-    /// Works until `shutdown` (then with a last push of everything), or until it is idle if that is set.
+    /// Works until `shutdown` (then with a last push of everything), or until it is idle if that is set. First raises
+    /// this process's soft limit of open files, because every segment takes a few.
     ///
     /// # Errors
     /// If the directory goes away.
     pub async fn run(mut self, shutdown: CancellationToken) -> Result<(), AgentError> {
+        open_files::raise_limit();
         let mut ticks = tokio::time::interval(self.settings.scan_interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -159,6 +169,9 @@ impl Agent {
         let live = self.sources.values().filter(|source| !source.has_ended()).count();
         if live > 0 {
             self.last_live = now;
+        }
+        if self.sources.values().any(|source| !source.has_ended() || source.is_owed()) {
+            self.last_busy = now;
         }
         self.status.send_modify(|status| {
             status.live = live;
@@ -267,7 +280,11 @@ impl Agent {
     }
 
     fn is_idle(&self) -> bool {
-        self.settings.exit_when_idle && clock::now().since(self.last_live) >= self.settings.linger
+        let AgentSettings { exit_when_idle, linger, .. } = self.settings;
+        let now = clock::now();
+        exit_when_idle
+            && (now.since(self.last_busy) >= linger
+                || now.since(self.last_live) >= linger * LINGERS_UNACKNOWLEDGED_MAX)
     }
 
     /// Gives the directory up, unless a worker has begun at this very moment: whoever starts a worker and finds the lock
@@ -276,12 +293,17 @@ impl Agent {
         self.lock = None;
         let known = |path: &PathBuf| self.sources.contains_key(path) || self.corrupt.contains(path);
         if self.directory.segments()?.iter().all(known) {
+            if !self.sources.is_empty() {
+                let unacknowledged = self.sources.len();
+                tracing::warn!(unacknowledged, "segments wait for the next agent");
+            }
             return Ok(true);
         }
         match self.directory.agent_lock() {
             Ok(lock) => {
                 self.lock = Some(lock);
                 self.last_live = clock::now();
+                self.last_busy = self.last_live;
                 Ok(false)
             }
             // The worker has brought an agent of its own.
@@ -303,7 +325,8 @@ impl Agent {
     /// A target that hangs keeps only its own pushes from being acknowledged.
     async fn push_all(&mut self) -> Result<(), AgentError> {
         self.scan()?;
-        self.sources.values_mut().for_each(Source::push_last);
+        let now = clock::now();
+        self.sources.values_mut().for_each(|source| source.push_last(now));
         let mut ticks = tokio::time::interval(self.settings.scan_interval);
         while !self.sources.values().all(Source::is_acknowledged) {
             self.send();

@@ -30,6 +30,8 @@ struct Lane {
     is_done: bool,
     /// The agent is about to end: one more push, with the values of now, as soon as nothing is under way.
     wants_last: bool,
+    /// The last answer was a refusal.
+    was_refused: bool,
 }
 
 /// Why a segment cannot be served now.
@@ -63,7 +65,15 @@ impl Source {
                 Some(state) => Pusher::resume(pusher_state(state), reader.header().worker(), settings, now),
                 None => Pusher::new(reader.header().incarnation, reader.header().worker(), settings, now),
             };
-            Ok(Lane { pusher, holder, target: id, is_sending: false, is_done: false, wants_last: false })
+            Ok(Lane {
+                pusher,
+                holder,
+                target: id,
+                is_sending: false,
+                is_done: false,
+                wants_last: false,
+                was_refused: false,
+            })
         });
         let lanes = lanes.collect::<Result<_, HolderError>>()?;
         Ok(Source { reader, lanes, values_at_death: None, has_ended: false })
@@ -81,6 +91,11 @@ impl Source {
     /// Whether every target has acknowledged the last value.
     pub(super) fn is_done(&self) -> bool {
         self.lanes.iter().all(|lane| lane.is_done)
+    }
+
+    /// Whether a target may still take more of this source. What was refused is not worth waiting for.
+    pub(super) fn is_owed(&self) -> bool {
+        self.lanes.iter().any(|lane| !lane.is_done && !lane.was_refused)
     }
 
     /// Whether every target has acknowledged everything that it was sent, and was to be sent at the end.
@@ -119,9 +134,6 @@ impl Source {
             if lane.is_sending || lane.is_done {
                 continue;
             }
-            if lane.wants_last {
-                lane.pusher.hurry(now);
-            }
             let push = match lane.pusher.poll(now, fresh()) {
                 Step::Wait(_) => continue,
                 Step::Done => {
@@ -144,16 +156,18 @@ impl Source {
         Ok(outgoing)
     }
 
-    /// Takes an answer. The last values of a dead worker do not wait for the interval.
+    /// Takes an answer. The last values do not wait for the interval once the target takes what it is sent; otherwise
+    /// the pusher's own pace holds, lest a source that is refused keeps agent and target busy.
     pub(super) fn answered(&mut self, lane: usize, now: Instant, seq: Seq, answer: Answer) {
         let has_ended = self.has_ended;
         let lane = &mut self.lanes[lane];
         lane.is_sending = false;
+        lane.was_refused = matches!(answer, Answer::Refused(_));
         lane.pusher.answered(now, seq, answer);
         let state = lane.pusher.state();
         let epoch = state.epoch.map_or(0, |epoch| epoch.0);
         lane.holder.record_answer(state.acked.0, epoch, state.answered.0);
-        if has_ended && !matches!(answer, Answer::Sealed | Answer::Refused(_)) {
+        if matches!(answer, Answer::Ok { .. }) && (has_ended || lane.wants_last) {
             lane.pusher.hurry(now);
         }
     }
@@ -169,8 +183,11 @@ impl Source {
     }
 
     /// One more push to every target, with the values of now.
-    pub(super) fn push_last(&mut self) {
-        self.lanes.iter_mut().for_each(|lane| lane.wants_last = true);
+    pub(super) fn push_last(&mut self, now: Instant) {
+        for lane in &mut self.lanes {
+            lane.wants_last = true;
+            lane.pusher.hurry(now);
+        }
     }
 }
 
