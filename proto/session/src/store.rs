@@ -1,8 +1,8 @@
 //! The store's side of a push: one pure decision, which every store carries out in one atomic step.
 
-use metrifold_model::{Seq, Values};
+use metrifold_model::{DescriptorList, Seq, Values};
 
-use crate::{Answer, Instant, Payload, Push, Record, ShardHead, Tombstone};
+use crate::{Answer, Instant, Payload, Push, Record, Refusal, ShardHead, Tombstone};
 
 /// What a store must do about a push.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,7 +25,7 @@ pub enum Verdict {
 ///    there will ever be: `ok`.
 /// 3. The source is unknown: in this epoch its values are refused for ever ([`Answer::Expired`]), because the archive
 ///    may contain them; in another epoch the store lost it, and takes them.
-/// 4. Descriptors must continue the known ones.
+/// 4. Descriptors must continue the known ones, and what is summed must be finite: NaN would stay in a sum for ever.
 /// 5. A source in a tombstone is revived with what was folded as its base.
 /// 6. Write.
 pub fn accept(
@@ -63,6 +63,9 @@ pub fn accept(
     let Some(descriptors) = push.descriptors.onto(&former.descriptors) else {
         return Verdict::Reply(Answer::NeedDescriptors);
     };
+    if !matches!(push.payload, Payload::Unchanged) && !are_finite(&descriptors, &values, &former.base) {
+        return Verdict::Reply(Answer::Refused(Refusal::NotFinite));
+    }
     let record = Record {
         seq: push.seq,
         epoch,
@@ -76,9 +79,15 @@ pub fn accept(
     Verdict::Write { record: Box::new(record), answer: Answer::Ok { epoch } }
 }
 
+/// Whether everything that is summed can be.
+fn are_finite(descriptors: &DescriptorList, values: &Values, base: &Values) -> bool {
+    let mut subtractable = descriptors.iter().enumerate().filter(|(_, of)| of.kind.is_subtractable());
+    subtractable.all(|(index, _)| values.slot(index).is_finite() && base.slot(index).is_finite())
+}
+
 /// What a source goes on from: its record, else its tombstone, else what the push itself brings.
 struct Former {
-    descriptors: metrifold_model::DescriptorList,
+    descriptors: DescriptorList,
     values: Values,
     base: Values,
 }

@@ -3,7 +3,7 @@
 use std::{pin::Pin, sync::Arc};
 
 use futures::{Stream, StreamExt};
-use metrifold_model::{Namespace, Seq, limits};
+use metrifold_model::{Descriptor, Namespace, Seq, limits};
 use metrifold_session::{Answer, Payload, Push, Refusal};
 use metrifold_store::{Store, StoreError};
 use metrifold_wire::{
@@ -81,12 +81,18 @@ impl Door {
 }
 
 /// What this door refuses although the message is well-formed: NaN or an infinity would stay in a sum for ever. Only
-/// slots described in the same message can be told apart here; our own SDKs never send such values.
+/// slots described in the same message can be told apart here; a store that decides in this process knows the others
+/// too. Our own SDKs never send such values.
 fn refusal(push: &Push) -> Option<Refusal> {
-    let Payload::Values(values) = &push.payload else { return None };
-    let described = push.descriptors.entries.iter().enumerate();
-    let is_bad = |(index, descriptor): (usize, &Arc<metrifold_model::Descriptor>)| {
-        descriptor.kind.is_subtractable() && !values.slot(push.descriptors.from + index).is_finite()
+    let values = match &push.payload {
+        Payload::Values(values) => Some(values),
+        Payload::Hello | Payload::Unchanged => None,
+    };
+    let is_finite =
+        |index| [values, push.base.as_ref()].iter().flatten().all(|of| of.slot(index).is_finite());
+    let described = (push.descriptors.from..).zip(&push.descriptors.entries);
+    let is_bad = |(index, descriptor): (usize, &Arc<Descriptor>)| {
+        descriptor.kind.is_subtractable() && !is_finite(index)
     };
     described.into_iter().any(is_bad).then_some(Refusal::NotFinite)
 }
