@@ -11,7 +11,7 @@ use anyhow::{Result, ensure};
 use metrifold_collector::{AgentSettings, Target};
 use metrifold_segment::SegmentDirectory;
 use support::{
-    Faulty, Worker, assert_exact, count_if_worker, counted, eventually, quick, start, store, total,
+    Faulty, Running, Worker, assert_exact, count_if_worker, counted, eventually, quick, start, store, total,
 };
 
 /// Not a test: the worker that the others start.
@@ -50,9 +50,9 @@ async fn a_successor_goes_on_where_a_killed_agent_stopped() -> Result<()> {
     for _ in 0..5 {
         target.loses_answers.store(true, Ordering::Relaxed);
         let running = start(&segments, vec![target.clone()], quick())?;
-        let before = total(&store).await?.0;
+        let before = total(&*store).await?.0;
         eventually(|| async {
-            ensure!(total(&store).await?.0 > before, "nothing new arrived");
+            ensure!(total(&*store).await?.0 > before, "nothing new arrived");
             Ok(())
         })
         .await?;
@@ -78,12 +78,14 @@ async fn a_target_that_is_down_loses_nothing_and_delays_nobody() -> Result<()> {
     counted(&worker, 1_000).await?;
     let (began, ended) = worker.kill()?;
     eventually(|| async {
-        ensure!(total(&near).await? == (total(&near).await?.0, 0) && total(&near).await?.0 >= ended as f64);
+        ensure!(
+            total(&*near).await? == (total(&*near).await?.0, 0) && total(&*near).await?.0 >= ended as f64
+        );
         Ok(())
     })
     .await?;
     ensure!(SegmentDirectory::open(&segments)?.segments()?.len() == 1, "the segment waits for the upstream");
-    ensure!(total(&far).await?.0 == 0.0);
+    ensure!(total(&*far).await?.0 == 0.0);
     upstream.is_down.store(false, Ordering::Relaxed);
     assert_exact(&far, &segments, began, ended).await?;
     assert_exact(&near, &segments, began, ended).await
@@ -103,14 +105,14 @@ async fn a_target_that_hangs_does_not_delay_the_other() -> Result<()> {
     counted(&worker, 1_000).await?;
     let (_, ended) = worker.kill()?;
     eventually(|| async {
-        ensure!(total(&near).await?.0 >= ended as f64, "not everything yet");
+        ensure!(total(&*near).await?.0 >= ended as f64, "not everything yet");
         Ok(())
     })
     .await?;
     // The drain brings the last values to the one and has a deadline although the other never answers.
     let worker = Worker::start(&segments, &directory.path().join("second"))?;
     eventually(|| async {
-        ensure!(total(&near).await?.1 == 1, "not known yet");
+        ensure!(total(&*near).await?.1 == 1, "not known yet");
         Ok(())
     })
     .await?;
@@ -118,7 +120,7 @@ async fn a_target_that_hangs_does_not_delay_the_other() -> Result<()> {
     let ended = ended + worker.events().1;
     running.shutdown.cancel();
     running.task.await??;
-    ensure!(total(&near).await?.0 >= ended as f64, "the last values did not arrive");
+    ensure!(total(&*near).await?.0 >= ended as f64, "the last values did not arrive");
     ensure!(SegmentDirectory::open(&segments)?.segments()?.len() == 2, "segments wait for the next agent");
     Ok(())
 }
@@ -147,7 +149,7 @@ async fn the_drain_brings_the_last_values_of_the_living() -> Result<()> {
     let running = start(&segments, vec![Faulty::new("store", &store)], settings)?;
     let worker = Worker::start(&segments, &directory.path().join("ledger"))?;
     eventually(|| async {
-        ensure!(total(&store).await?.1 == 1, "not known yet");
+        ensure!(total(&*store).await?.1 == 1, "not known yet");
         Ok(())
     })
     .await?;
@@ -155,9 +157,18 @@ async fn the_drain_brings_the_last_values_of_the_living() -> Result<()> {
     let (_, before) = worker.events();
     running.shutdown.cancel();
     running.task.await??;
-    let (total, live) = total(&store).await?;
+    let (total, live) = total(&*store).await?;
     ensure!(total >= before as f64 && live == 1, "{total} of {before}, {live} live");
     Ok(())
+}
+
+/// Waits until an agent that was just left alone is about to leave, or has left.
+async fn about_to_leave(running: &Running, wait: Duration) {
+    let began = std::time::Instant::now();
+    let mut ticks = tokio::time::interval(Duration::from_millis(5));
+    while began.elapsed() < wait && !running.task.is_finished() {
+        ticks.tick().await;
+    }
 }
 
 #[tokio::test]
@@ -179,7 +190,7 @@ async fn an_idle_agent_leaves_and_a_late_worker_is_still_served() -> Result<()> 
         }
         let (b, e) = worker.kill()?;
         (began, ended) = (began + b, ended + e);
-        tokio::time::sleep(Duration::from_millis(280 + 10 * number)).await;
+        about_to_leave(&running, Duration::from_millis(280 + 10 * number)).await;
     }
     assert_exact(&store, &segments, began, ended).await?;
     tokio::time::timeout(Duration::from_secs(10), running.task).await???;
@@ -195,16 +206,17 @@ async fn segments_that_cannot_be_read_are_skipped_and_the_others_served() -> Res
     std::fs::create_dir_all(&segments)?;
     std::fs::write(segments.join("00000000000000aa.seg"), [0x5a; 5000])?;
     std::fs::write(segments.join("00000000000000ab.seg"), b"MTFDSEG1")?;
-    let _running = start(&segments, vec![Faulty::new("store", &store)], quick())?;
+    let running = start(&segments, vec![Faulty::new("store", &store)], quick())?;
     let worker = Worker::start(&segments, &directory.path().join("ledger"))?;
     counted(&worker, 1_000).await?;
     let (began, ended) = worker.kill()?;
     eventually(|| async {
-        let (total, live) = total(&store).await?;
+        let (total, live) = total(&*store).await?;
         ensure!(live == 0 && total >= ended as f64 && total <= began as f64, "{ended} {total} {began}");
         Ok(())
     })
     .await?;
+    ensure!(running.status.borrow().corrupt == 2, "{:?}", *running.status.borrow());
     let directory = SegmentDirectory::open(&segments)?;
     eventually(|| async {
         let left = directory.segments()?;
@@ -225,7 +237,7 @@ async fn a_worker_outlives_any_number_of_changes_of_the_targets() -> Result<()> 
         let store = store()?;
         let running = start(&segments, vec![Faulty::new(name, &store)], quick())?;
         eventually(|| async {
-            ensure!(total(&store).await?.0 > 0.0, "nothing arrived at {name}");
+            ensure!(total(&*store).await?.0 > 0.0, "nothing arrived at {name}");
             Ok(())
         })
         .await?;
@@ -233,4 +245,115 @@ async fn a_worker_outlives_any_number_of_changes_of_the_targets() -> Result<()> 
         running.task.await??;
     }
     Ok(())
+}
+
+/// The pace of pushes that lead nowhere: `attempts` per second at most, over half a second.
+async fn assert_calm(target: &Faulty, attempts: u64) -> Result<()> {
+    let (began, before) = (std::time::Instant::now(), target.calls.load(Ordering::Relaxed));
+    let mut ticks = tokio::time::interval(Duration::from_millis(50));
+    while began.elapsed() < Duration::from_millis(500) {
+        ticks.tick().await;
+    }
+    let calls = target.calls.load(Ordering::Relaxed) - before;
+    ensure!(calls <= attempts, "{calls} calls in {:?}", began.elapsed());
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_last_values_of_a_refused_source_are_not_pushed_without_pause() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let segments = directory.path().join("segments");
+    let target = Faulty::new("store", &store()?);
+    let running = start(&segments, vec![target.clone()], quick())?;
+    let worker = Worker::start(&segments, &directory.path().join("ledger"))?;
+    eventually(|| async {
+        ensure!(running.status.borrow().live == 1, "not seen yet");
+        Ok(())
+    })
+    .await?;
+    counted(&worker, 100).await?;
+    target.refuses.store(true, Ordering::Relaxed);
+    worker.kill()?;
+    eventually(|| async {
+        let status = *running.status.borrow();
+        ensure!(status.dead == 1 && status.refused > 0, "{status:?}");
+        Ok(())
+    })
+    .await?;
+    assert_calm(&target, 20).await
+}
+
+#[tokio::test]
+async fn a_drain_towards_a_target_that_is_down_keeps_its_pace_and_its_deadline() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let segments = directory.path().join("segments");
+    let store = store()?;
+    let target = Faulty::new("store", &store);
+    let settings = AgentSettings { drain_timeout: Duration::from_secs(1), ..quick() };
+    let running = start(&segments, vec![target.clone()], settings)?;
+    let worker = Worker::start(&segments, &directory.path().join("ledger"))?;
+    eventually(|| async {
+        ensure!(total(&*store).await?.0 > 0.0, "nothing arrived");
+        Ok(())
+    })
+    .await?;
+    target.is_down.store(true, Ordering::Relaxed);
+    let before = target.calls.load(Ordering::Relaxed);
+    running.shutdown.cancel();
+    tokio::time::timeout(Duration::from_secs(10), running.task).await???;
+    let calls = target.calls.load(Ordering::Relaxed) - before;
+    ensure!(calls > 0 && calls <= 50, "{calls} calls in a second");
+    target.is_down.store(false, Ordering::Relaxed);
+    let (began, ended) = worker.kill()?;
+    let _running = start(&segments, vec![target], quick())?;
+    assert_exact(&store, &segments, began, ended).await
+}
+
+/// It was the last hope of those values: an outage longer than its linger time must not strand them.
+#[tokio::test]
+async fn an_idle_agent_waits_for_a_target_that_is_down() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let segments = directory.path().join("segments");
+    let store = store()?;
+    let target = Faulty::new("store", &store);
+    let settings = AgentSettings { exit_when_idle: true, linger: Duration::from_millis(400), ..quick() };
+    let running = start(&segments, vec![target.clone()], settings)?;
+    let worker = Worker::start(&segments, &directory.path().join("ledger"))?;
+    counted(&worker, 1_000).await?;
+    target.is_down.store(true, Ordering::Relaxed);
+    let (began, ended) = worker.kill()?;
+    eventually(|| async {
+        ensure!(running.status.borrow().dead == 1, "not seen yet");
+        Ok(())
+    })
+    .await?;
+    let died = std::time::Instant::now();
+    let mut ticks = tokio::time::interval(Duration::from_millis(50));
+    while died.elapsed() < Duration::from_secs(1) {
+        ticks.tick().await;
+    }
+    ensure!(!running.task.is_finished(), "it left unacknowledged values behind");
+    target.is_down.store(false, Ordering::Relaxed);
+    tokio::time::timeout(Duration::from_secs(10), running.task).await???;
+    assert_exact(&store, &segments, began, ended).await
+}
+
+#[tokio::test]
+async fn an_idle_agent_does_not_wait_for_ever_and_leaves_the_values_to_the_next() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let segments = directory.path().join("segments");
+    let store = store()?;
+    let target = Faulty::new("store", &store);
+    target.is_down.store(true, Ordering::Relaxed);
+    let worker = Worker::start(&segments, &directory.path().join("ledger"))?;
+    counted(&worker, 1_000).await?;
+    let settings = AgentSettings { exit_when_idle: true, linger: Duration::from_millis(10), ..quick() };
+    let running = start(&segments, vec![target.clone()], settings.clone())?;
+    let (began, ended) = worker.kill()?;
+    tokio::time::timeout(Duration::from_secs(10), running.task).await???;
+    ensure!(SegmentDirectory::open(&segments)?.segments()?.len() == 1, "the segment waits");
+    target.is_down.store(false, Ordering::Relaxed);
+    let successor = start(&segments, vec![target], settings)?;
+    tokio::time::timeout(Duration::from_secs(10), successor.task).await???;
+    assert_exact(&store, &segments, began, ended).await
 }

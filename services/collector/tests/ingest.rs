@@ -2,23 +2,35 @@
 
 mod support;
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use anyhow::{Context, Result, ensure};
 use metrifold_collector::{GrpcTarget, Target, ingest};
 use metrifold_model::{Descriptor, DescriptorList, Incarnation, Kind, Labels, Namespace, Values, Worker};
 use metrifold_session::{Answer, Instant, Push, Pusher, PusherSettings, Refusal};
-use metrifold_store::Store;
+use metrifold_store::{ShardIndex, Store};
 use metrifold_wire::v1::ingest_client::IngestClient;
-use support::{store, total};
-use tokio_stream::{StreamExt, wrappers::TcpListenerStream};
-use tonic::{Code, transport::Server};
+use support::{fragile::Fragile, store, total};
+use tokio_stream::StreamExt;
+use tonic::Code;
+use tonic_health::pb::{
+    HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
+};
+use tonic_reflection::pb::v1::{
+    ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
+    server_reflection_request::MessageRequest,
+};
 
 async fn serve(store: Arc<dyn Store>) -> Result<SocketAddr> {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
-    let routes = ingest(store, Namespace::default()).await;
-    tokio::spawn(Server::builder().add_routes(routes).serve_with_incoming(TcpListenerStream::new(listener)));
+    // As the servers mount it: beside HTTP, without TLS.
+    let router = ingest(store, Namespace::default()).await.into_axum_router();
+    tokio::spawn(async move { axum::serve(listener, router).await });
     Ok(address)
 }
 
@@ -55,7 +67,7 @@ async fn pushes_arrive_over_tcp() -> Result<()> {
         ensure!(matches!(answer, Answer::Ok { .. }), "{answer:?}");
         source.answered(&push, answer);
     }
-    ensure!(total(&store).await?.0 == 5.0);
+    ensure!(total(&*store).await?.0 == 5.0);
     Ok(())
 }
 
@@ -80,7 +92,7 @@ async fn a_stream_answers_every_push_in_order() -> Result<()> {
         sender.send(metrifold_wire::request(&Namespace::default(), &push)).await?;
     }
     answers.next().await.context("the last answer")??;
-    ensure!(total(&store).await?.0 == 3.0);
+    ensure!(total(&*store).await?.0 == 3.0);
     Ok(())
 }
 
@@ -112,6 +124,18 @@ async fn a_counter_that_is_not_finite_is_refused() -> Result<()> {
     push.payload = metrifold_session::Payload::Values(Values::from_slots(vec![f64::NAN]));
     let answer = target.push(&Namespace::default(), &push).await?;
     ensure!(answer == Answer::Refused(Refusal::NotFinite), "{answer:?}");
+    source.answered(&push, answer);
+
+    // Also if the slot was described by an earlier push.
+    let push = source.push(2.0);
+    let answer = target.push(&Namespace::default(), &push).await?;
+    source.answered(&push, answer);
+    let mut push = source.push(3.0);
+    ensure!(push.descriptors.entries.is_empty(), "the store knows them");
+    push.payload = metrifold_session::Payload::Values(Values::from_slots(vec![f64::INFINITY]));
+    let answer = target.push(&Namespace::default(), &push).await?;
+    ensure!(answer == Answer::Refused(Refusal::NotFinite), "{answer:?}");
+    ensure!(total(&*store).await?.0 == 2.0);
     Ok(())
 }
 
@@ -121,5 +145,50 @@ async fn nobody_there_is_an_error_that_says_so() -> Result<()> {
     let target = GrpcTarget::new(&format!("http://{free}"))?;
     let error = target.push(&Namespace::default(), &Source::new().push(1.0)).await.expect_err("nobody there");
     ensure!(error.to_string().to_lowercase().contains("refused"), "{error}");
+    Ok(())
+}
+
+/// An outage of the store must not cost a source its stream, and is told apart from a refusal.
+#[tokio::test]
+async fn a_store_outage_is_answered_as_unavailable() -> Result<()> {
+    let store = Fragile::sealed();
+    store.restore(&Namespace::default(), ShardIndex(0), None, Duration::ZERO).await?;
+    let address = serve(store.clone()).await?;
+    let mut client = IngestClient::connect(format!("http://{address}")).await?;
+    let request = metrifold_wire::request(&Namespace::default(), &Source::new().push(1.0));
+    store.fails.store(true, Ordering::Relaxed);
+    let status = client.push(request.clone()).await.expect_err("the store fails");
+    ensure!(status.code() == Code::Unavailable, "{status}");
+
+    let (sender, requests) = tokio::sync::mpsc::channel(4);
+    sender.send(request.clone()).await?;
+    let requests = tokio_stream::wrappers::ReceiverStream::new(requests);
+    let mut answers = client.push_stream(requests).await?.into_inner();
+    let (_, reply) = metrifold_wire::parse_response(answers.next().await.context("an answer")??)?;
+    ensure!(matches!(reply, metrifold_wire::Reply::Unavailable { .. }), "{reply:?}");
+    store.fails.store(false, Ordering::Relaxed);
+    sender.send(request).await?;
+    let (_, reply) = metrifold_wire::parse_response(answers.next().await.context("an answer")??)?;
+    ensure!(matches!(reply, metrifold_wire::Reply::Answer(Answer::Ok { .. })), "{reply:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn health_and_reflection_answer() -> Result<()> {
+    let address = format!("http://{}", serve(store()?).await?);
+    let channel = tonic::transport::Endpoint::from_shared(address)?.connect().await?;
+    let mut health = HealthClient::new(channel.clone());
+    for service in ["", "metrifold.v1.Ingest"] {
+        let response = health.check(HealthCheckRequest { service: service.into() }).await?.into_inner();
+        ensure!(response.status() == ServingStatus::Serving, "{service}: {response:?}");
+    }
+    let list = ServerReflectionRequest {
+        host: String::new(),
+        message_request: Some(MessageRequest::ListServices(String::new())),
+    };
+    let mut reflection = ServerReflectionClient::new(channel);
+    let mut answers = reflection.server_reflection_info(tokio_stream::once(list)).await?.into_inner();
+    let answer = answers.next().await.context("an answer")??;
+    ensure!(format!("{answer:?}").contains("metrifold.v1.Ingest"), "{answer:?}");
     Ok(())
 }

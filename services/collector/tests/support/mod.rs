@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each suite uses its part")]
 
+pub(crate) mod fragile;
+
 use std::{
     fs::File,
     future::Future,
@@ -17,13 +19,13 @@ use std::{
 
 use anyhow::{Result, bail, ensure};
 use async_trait::async_trait;
-use metrifold_collector::{Agent, AgentError, AgentSettings, StoreTarget, Target, TargetError};
+use metrifold_collector::{Agent, AgentError, AgentSettings, AgentStatus, StoreTarget, Target, TargetError};
 use metrifold_merge::{MergeOptions, merge};
 use metrifold_model::{Descriptor, Kind, Labels, Namespace};
 use metrifold_segment::{Recorder, RecorderSettings, SegmentDirectory};
-use metrifold_session::{Answer, Push, PusherSettings};
+use metrifold_session::{Answer, Push, PusherSettings, Refusal};
 use metrifold_store::{EmbeddedSettings, EmbeddedStore, ShardIndex, Store};
-use tokio::task::JoinHandle;
+use tokio::{sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 const DIRECTORY: &str = "METRIFOLD_TEST_SEGMENTS";
@@ -99,7 +101,11 @@ pub(crate) struct Faulty {
     pub(crate) loses_answers: AtomicBool,
     /// Nothing is ever answered, and nothing arrives.
     pub(crate) hangs: AtomicBool,
-    calls: AtomicU64,
+    /// Every push is refused for good.
+    pub(crate) refuses: AtomicBool,
+    /// Pushes that came, whatever became of them.
+    pub(crate) calls: AtomicU64,
+    answers: AtomicU64,
 }
 
 impl Faulty {
@@ -111,7 +117,9 @@ impl Faulty {
             is_down: AtomicBool::new(false),
             loses_answers: AtomicBool::new(false),
             hangs: AtomicBool::new(false),
+            refuses: AtomicBool::new(false),
             calls: AtomicU64::new(0),
+            answers: AtomicU64::new(0),
         })
     }
 }
@@ -123,6 +131,10 @@ impl Target for Faulty {
     }
 
     async fn push(&self, namespace: &Namespace, push: &Push) -> Result<Answer, TargetError> {
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        if self.refuses.load(Ordering::Relaxed) {
+            return Ok(Answer::Refused(Refusal::TooManySources));
+        }
         if self.hangs.load(Ordering::Relaxed) {
             std::future::pending::<()>().await;
         }
@@ -130,7 +142,7 @@ impl Target for Faulty {
             return Err(TargetError::Unanswered("it is down".into()));
         }
         let answer = self.inner.push(namespace, push).await?;
-        let is_odd = self.calls.fetch_add(1, Ordering::Relaxed) % 2 == 1;
+        let is_odd = self.answers.fetch_add(1, Ordering::Relaxed) % 2 == 1;
         if is_odd && self.loses_answers.load(Ordering::Relaxed) {
             return Err(TargetError::Unanswered("the answer was lost".into()));
         }
@@ -143,7 +155,7 @@ pub(crate) fn store() -> Result<Arc<EmbeddedStore>> {
 }
 
 /// The merged counter, and how many sources are live.
-pub(crate) async fn total(store: &EmbeddedStore) -> Result<(f64, usize)> {
+pub(crate) async fn total(store: &dyn Store) -> Result<(f64, usize)> {
     let snapshot = store.snapshot(&Namespace::default(), ShardIndex(0)).await?;
     let live = snapshot.records.values().filter(|record| !record.ended).count();
     let view = merge(&[snapshot], &MergeOptions::default());
@@ -167,6 +179,7 @@ pub(crate) fn quick() -> AgentSettings {
 pub(crate) struct Running {
     pub(crate) task: JoinHandle<Result<(), AgentError>>,
     pub(crate) shutdown: CancellationToken,
+    pub(crate) status: watch::Receiver<AgentStatus>,
 }
 
 pub(crate) fn start(
@@ -178,8 +191,9 @@ pub(crate) fn start(
     let lock = directory.agent_lock()?;
     let shutdown = CancellationToken::new();
     let agent = Agent::new(directory, lock, targets, settings);
+    let status = agent.status();
     let task = tokio::spawn(agent.run(shutdown.clone()));
-    Ok(Running { task, shutdown })
+    Ok(Running { task, shutdown, status })
 }
 
 /// Tries until it succeeds, for at most twenty seconds.
