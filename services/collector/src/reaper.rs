@@ -122,6 +122,7 @@ impl Reaper {
             // What it holds now is older than what is remembered, and must not replace it.
             return Ok(());
         }
+        memory.last = Some(snapshot.clone());
         for _ in 0..COMMITS_PER_PASS_MAX {
             let Some(commit) = reap(&snapshot, &settings.policy) else { break };
             if store.commit(namespace, shard, &commit).await? == CommitOutcome::Committed {
@@ -129,8 +130,12 @@ impl Reaper {
                 memory.last = Some(Arc::new(applied(&snapshot, &commit)));
             }
             snapshot = store.snapshot(namespace, shard).await?;
+            if needs_restore(&snapshot, memory.last.as_deref(), settle) {
+                // Lost in between: the next pass brings it back.
+                return Ok(());
+            }
+            memory.last = Some(snapshot.clone());
         }
-        memory.last = Some(snapshot.clone());
         let now = clock::now();
         if let Some((expected, age)) = memory.advanced_age(&snapshot, now)
             && store.advance_age(namespace, shard, expected, age).await? == CommitOutcome::Committed

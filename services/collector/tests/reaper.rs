@@ -194,6 +194,22 @@ async fn what_a_second_reaper_remembers_is_added_to_a_shard_that_an_ignorant_one
     Ok(())
 }
 
+/// What the reaper reads back after its fold is an empty shard: that must not replace what it remembers.
+#[tokio::test]
+async fn a_loss_right_after_a_fold_does_not_empty_the_memory() -> Result<()> {
+    let store = Fragile::sealed();
+    let mut reaper = Reaper::new(store.clone(), Namespace::default(), with(Duration::ZERO, Duration::ZERO));
+    reaper.pass().await;
+    push(&*store, &mut source(1), 3.0, true).await?;
+    push(&*store, &mut source(2), 4.0, false).await?;
+    store.loses_all_after_commit.store(true, Ordering::Relaxed);
+    reaper.pass().await;
+    ensure!(!store.loses_all_after_commit.load(Ordering::Relaxed), "nothing was folded");
+    pass_until(&store, &mut reaper, |shard| !shard.head.sealed).await?;
+    ensure!(total(&*store).await? == (7.0, 1), "{:?}", total(&*store).await?);
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_store_that_fails_is_tended_again_afterwards() -> Result<()> {
     let store = Fragile::sealed();

@@ -22,13 +22,20 @@ pub(crate) struct Fragile {
     started: std::time::Instant,
     /// Every call fails as if the store could not be reached.
     pub(crate) fails: AtomicBool,
+    /// The next commit is the last thing that happens before everything is lost.
+    pub(crate) loses_all_after_commit: AtomicBool,
 }
 
 impl Fragile {
     /// A store whose shard nobody has opened yet.
     pub(crate) fn sealed() -> Arc<Fragile> {
         let shard = Mutex::new(sealed());
-        Arc::new(Fragile { shard, started: std::time::Instant::now(), fails: AtomicBool::new(false) })
+        Arc::new(Fragile {
+            shard,
+            started: std::time::Instant::now(),
+            fails: AtomicBool::new(false),
+            loses_all_after_commit: AtomicBool::new(false),
+        })
     }
 
     /// Everything is gone, as after a restart without a snapshot.
@@ -91,7 +98,11 @@ impl Store for Fragile {
         self.check_fails()?;
         let mut shard = self.shard.lock().await;
         let version = shard.head.version + 1;
-        Ok(outcome(commit.apply(&mut shard, version)))
+        let is_done = commit.apply(&mut shard, version);
+        if self.loses_all_after_commit.swap(false, Ordering::Relaxed) {
+            *shard = sealed();
+        }
+        Ok(outcome(is_done))
     }
 
     async fn advance_age(
