@@ -299,6 +299,12 @@ async fn a_drain_towards_a_target_that_is_down_keeps_its_pace_and_its_deadline()
     .await?;
     target.is_down.store(true, Ordering::Relaxed);
     let before = target.calls.load(Ordering::Relaxed);
+    eventually(|| async {
+        ensure!(target.calls.load(Ordering::Relaxed) > before + 2, "no push is unanswered yet");
+        Ok(())
+    })
+    .await?;
+    let before = target.calls.load(Ordering::Relaxed);
     running.shutdown.cancel();
     tokio::time::timeout(Duration::from_secs(10), running.task).await???;
     let calls = target.calls.load(Ordering::Relaxed) - before;
