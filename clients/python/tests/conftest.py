@@ -78,7 +78,10 @@ class Server:
 
 @pytest.fixture
 def server(segments: Segments, tmp_path: Path) -> Iterator[Server]:
-    """The real binary as a collector, which knows nothing of the test's segments."""
+    """The real binary as a collector, which knows nothing of the test's segments.
+
+    A test names it before what pushes to it: an agent that ends waits for the acknowledgement of its last values.
+    """
     if not BINARY:
         pytest.skip(WHY_NO_BINARY)
     command = [BINARY, "serve", "--listen", "127.0.0.1:0", "--segment-dir", str(tmp_path / "of-the-server")]

@@ -169,7 +169,7 @@ def test_a_server_that_died_is_started_again_with_the_next_worker(start):
     eventually(lambda: gunicorn.total() >= counted + 1)
 
 
-def test_a_remote_target_gets_what_the_local_server_gets(start, server, tmp_path):
+def test_a_remote_target_gets_what_the_local_server_gets(server, start, tmp_path):
     gunicorn = start(
         METRIFOLD_TARGET=server.url,
         METRIFOLD_NAMESPACE="metrifold",
@@ -195,7 +195,7 @@ def test_an_application_that_installs_itself_is_shown_as_well(start, tmp_path, a
     assert "Warning" not in gunicorn.log()
 
 
-def test_a_preloaded_application_that_installs_for_a_remote_target_pushes_for_itself(start, server, tmp_path):
+def test_a_preloaded_application_that_installs_for_a_remote_target_pushes_for_itself(server, start, tmp_path):
     (tmp_path / "application.py").write_text(textwrap.dedent(INSTALLING))
     gunicorn = start("--preload", METRIFOLD_TARGET=server.url)
     eventually(lambda: bool(get(gunicorn.port)))
