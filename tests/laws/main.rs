@@ -43,13 +43,10 @@ fn the_pure_crates_depend_on_nothing_impure() -> Result<()> {
 }
 
 #[test]
-fn redis_stays_behind_the_store_and_the_clients_target() -> Result<()> {
+fn the_redis_client_stays_behind_the_dialer() -> Result<()> {
     let users: Vec<_> = dependencies()?.into_iter().filter(|(_, found)| found.contains("fred")).collect();
     let users: Vec<_> = users.iter().map(|(name, _)| name.as_str()).collect();
-    ensure!(
-        users.iter().all(|name| ["metrifold-store", "metrifold-client"].contains(name)),
-        "fred is used by {users:?}"
-    );
+    ensure!(users == ["metrifold-dial"], "fred is used by {users:?}");
     Ok(())
 }
 

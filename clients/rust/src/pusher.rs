@@ -220,8 +220,8 @@ impl PusherBuilder {
                 let transport = Grpc::unix(&path, &settings.namespace)?;
                 start_remote(source, transport, settings, shared);
             }
-            Target::Redis(url) => {
-                let transport = Redis::new(&settings.target, &url, &settings.namespace)?;
+            Target::Redis(address) => {
+                let transport = Redis::new(&address, &settings.namespace)?;
                 start_remote(source, transport, settings, shared);
             }
         }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use metrifold_dial::{DialError, RedisAddress};
 use metrifold_model::{Labels, Namespace, NamespaceError, Worker, limits};
 
 use crate::{Target, TargetError};
@@ -77,9 +78,13 @@ impl Settings {
     /// As [`Settings::from_environment`], from any lookup. An empty variable counts as unset.
     pub fn from_variables(lookup: impl Fn(&str) -> Option<String>) -> Result<Settings, SettingsError> {
         let variable = |name: &str| lookup(name).filter(|value| !value.is_empty());
-        let target = match variable("METRIFOLD_TARGET").or_else(|| redis_url(&variable)) {
-            Some(text) => text.parse()?,
-            None => Target::Local(None),
+        let target = match (variable("METRIFOLD_TARGET"), redis_address(&variable)) {
+            (Some(text), _) => text.parse()?,
+            (None, Some(address)) => Target::Redis(address.map_err(|error| TargetError::Invalid {
+                given: "REDIS_ENABLED with REDIS_HOST, REDIS_PORT, REDIS_DB and REDIS_PASSWORD".into(),
+                reason: error.to_string(),
+            })?),
+            (None, None) => Target::Local(None),
         };
         let settings = Settings {
             target,
@@ -122,7 +127,7 @@ impl Settings {
 }
 
 /// The target that gunicorn-prometheus-exporter's variables name, if `REDIS_ENABLED` is true.
-fn redis_url(variable: &impl Fn(&str) -> Option<String>) -> Option<String> {
+fn redis_address(variable: &impl Fn(&str) -> Option<String>) -> Option<Result<RedisAddress, DialError>> {
     let enabled = variable("REDIS_ENABLED")?;
     if !matches!(enabled.to_ascii_lowercase().as_str(), "true" | "1" | "yes" | "on") {
         return None;
@@ -130,13 +135,8 @@ fn redis_url(variable: &impl Fn(&str) -> Option<String>) -> Option<String> {
     let or = |name, default: &str| variable(name).unwrap_or_else(|| default.into());
     let (host, port, database) =
         (or("REDIS_HOST", "127.0.0.1"), or("REDIS_PORT", "6379"), or("REDIS_DB", "0"));
-    let text = format!("redis://{host}:{port}/{database}");
-    // What is no address is parsed once more by the caller, who says what is wrong.
-    let Ok(mut url) = url::Url::parse(&text) else { return Some(text) };
-    if let Some(password) = variable("REDIS_PASSWORD") {
-        url.set_password(Some(&password)).ok()?;
-    }
-    Some(url.into())
+    let password = or("REDIS_PASSWORD", "");
+    Some(RedisAddress::from_parts(&host, &port, &database, &password))
 }
 
 fn host_name() -> String {
@@ -219,7 +219,7 @@ mod tests {
             [("REDIS_ENABLED", "true"), ("REDIS_HOST", "r"), ("REDIS_PORT", "7000"), ("REDIS_DB", "2")];
         let secret = [("REDIS_PASSWORD", "p@ss")];
         let settings = read(&[&redis[..], &secret[..]].concat()).expect("valid");
-        assert_eq!(settings.target, Target::Redis("redis://:p%40ss@r:7000/2".into()));
+        assert_eq!(settings.target, Target::Redis("redis://:p%40ss@r:7000/2".parse().expect("an address")));
         let other = [("METRIFOLD_TARGET", "local:/x")];
         let settings = read(&[&redis[..], &other[..]].concat()).expect("valid");
         assert_eq!(settings.target, Target::Local(Some("/x".into())));

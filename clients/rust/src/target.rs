@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use metrifold_dial::{DialError, RedisAddress};
+
 /// Where a pusher brings its values, as `METRIFOLD_TARGET` names it.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Target {
@@ -12,8 +14,8 @@ pub enum Target {
     Http(String),
     /// `unix:/path`: a collector's socket on this host.
     Unix(PathBuf),
-    /// `redis://[user:password@]host[:port][/database]`: straight to the store.
-    Redis(String),
+    /// `redis://…`, `rediss://…`, `redis-sentinel://…`, `redis-cluster://…` and so on: straight to the store.
+    Redis(RedisAddress),
 }
 
 /// A target that cannot be used.
@@ -21,7 +23,8 @@ pub enum Target {
 pub enum TargetError {
     /// Not one of the known forms.
     #[error(
-        "target {given:?} is none of local:DIR, http://HOST:PORT, unix:/PATH, redis://HOST:PORT; set METRIFOLD_TARGET to one of these"
+        "target {given:?} is none of local:DIR, http://HOST:PORT, unix:/PATH, redis://HOST:PORT (or rediss, \
+         redis-sentinel, redis-cluster); set METRIFOLD_TARGET to one of these"
     )]
     Unknown {
         /// What was given, without its password.
@@ -57,10 +60,10 @@ impl std::str::FromStr for Target {
             "unix" if rest.starts_with('/') => Ok(Target::Unix(rest.into())),
             "unix" => Err(invalid("a socket needs an absolute path, as in unix:/run/metrifold.sock")),
             "http" => http(text).map_err(|reason| invalid(&reason)),
-            "redis" => redis(text).map_err(|reason| invalid(&reason)),
-            "https" | "rediss" | "redis-sentinel" | "redis-cluster" => {
-                Err(TargetError::Unsupported { given: given(), scheme: scheme.into() })
+            _ if scheme.starts_with("redis") => {
+                text.parse().map(Target::Redis).map_err(|reason: DialError| invalid(&reason.to_string()))
             }
+            "https" => Err(TargetError::Unsupported { given: given(), scheme: scheme.into() }),
             _ => Err(TargetError::Unknown { given: given() }),
         }
     }
@@ -75,19 +78,6 @@ fn http(text: &str) -> Result<Target, String> {
         return Err("only a host and a port may be given".into());
     }
     Ok(Target::Http(text.trim_end_matches('/').into()))
-}
-
-fn redis(text: &str) -> Result<Target, String> {
-    let url = url::Url::parse(text).map_err(|error| error.to_string())?;
-    if url.host().is_none() {
-        return Err("there is no host".into());
-    }
-    let database = url.path().trim_start_matches('/');
-    if !database.is_empty() && database.parse::<u8>().is_err() {
-        return Err(format!("{database:?} is no number of a database"));
-    }
-    fred::types::config::Config::from_url(text).map_err(|error| error.to_string())?;
-    Ok(Target::Redis(text.into()))
 }
 
 /// What may be shown of a target.
@@ -111,7 +101,8 @@ impl std::fmt::Display for Target {
             Target::Local(None) => write!(f, "local:{}", metrifold_segment::default_path().display()),
             Target::Local(Some(directory)) => write!(f, "local:{}", directory.display()),
             Target::Unix(path) => write!(f, "unix:{}", path.display()),
-            Target::Http(url) | Target::Redis(url) => f.write_str(&without_password(url)),
+            Target::Http(url) => f.write_str(&without_password(url)),
+            Target::Redis(address) => write!(f, "{address}"),
         }
     }
 }
@@ -135,7 +126,10 @@ mod tests {
             ("http://127.0.0.1:9091/", Target::Http("http://127.0.0.1:9091".into())),
             ("http://[::1]:9091", Target::Http("http://[::1]:9091".into())),
             ("unix:/run/m.sock", Target::Unix("/run/m.sock".into())),
-            ("redis://:secret@r:6380/3", Target::Redis("redis://:secret@r:6380/3".into())),
+            (
+                "redis://:secret@r:6380/3",
+                Target::Redis("redis://:secret@r:6380/3".parse().expect("an address")),
+            ),
         ];
         for (text, target) in table {
             assert_eq!(text.parse(), Ok(target));
@@ -151,9 +145,10 @@ mod tests {
             ("http://", "host"),
             ("http://h:99999", "port"),
             ("http://h/path", "only a host and a port"),
-            ("redis://h/zero", "number of a database"),
+            ("redis://h/zero", "no number from 0 to 255"),
             ("https://h", "no https transport"),
-            ("redis-cluster://h", "no redis-cluster transport"),
+            ("redis-cluster://h/3", "only database 0"),
+            ("redis-what://h", "scheme that is not known"),
         ];
         for (text, part) in table {
             let error = text.parse::<Target>().expect_err(text).to_string();

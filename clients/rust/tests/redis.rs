@@ -8,11 +8,8 @@ use std::{
 };
 
 use bytes::Bytes;
-use fred::{
-    prelude::{ClientLike, Value},
-    types::{Builder, ClusterHash, CustomCommand, config::Config},
-};
 use metrifold_client::Pusher;
+use metrifold_dial::{DialSettings, Dialer};
 use metrifold_model::{Epoch, Namespace};
 use metrifold_redis::{
     Claim, Dump, Look, PushSettings, Restore, ScriptCall, keys, parse_commit_reply, parse_dump, parse_look,
@@ -95,28 +92,17 @@ impl Redis {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
-    fn send(&self, words: Vec<Vec<u8>>) -> Vec<Bytes> {
-        self.runtime.block_on(async {
-            let client =
-                Builder::from_config(Config::from_url(&self.url()).expect("a URL")).build().expect("valid");
-            let task = client.init().await.expect("Redis answers");
-            let name = String::from_utf8(words[0].clone()).expect("a command");
-            let arguments: Vec<Value> =
-                words.into_iter().skip(1).map(|word| Value::Bytes(word.into())).collect();
-            let command = CustomCommand::new(name, ClusterHash::FirstKey, false);
-            let reply: Value = client.custom(command, arguments).await.expect("Redis accepts");
-            task.abort();
-            // Nothing and "" are one to the parsers.
-            reply.into_array().into_iter().map(|value| value.into_bytes().unwrap_or_default()).collect()
-        })
+    fn dialer(&self) -> Dialer {
+        Dialer::new(DialSettings::new(self.url().parse().expect("an address"))).expect("valid")
     }
 
     fn words(&self, words: &[&str]) -> Vec<Bytes> {
-        self.send(words.iter().map(|word| word.as_bytes().to_vec()).collect())
+        let words = words.iter().map(|word| Bytes::copy_from_slice(word.as_bytes())).collect();
+        self.runtime.block_on(self.dialer().command("", words, AMPLE)).expect("Redis accepts")
     }
 
     fn eval(&self, call: &ScriptCall) -> Vec<Bytes> {
-        self.send(call.eval())
+        self.runtime.block_on(self.dialer().script(call, AMPLE)).expect("Redis accepts")
     }
 
     /// What a server role does with a new or lost namespace: an empty shard under a new epoch.

@@ -9,22 +9,17 @@
 //!    namespace yet. Announce it by `SADD `[`keys::NAMESPACES`]` <namespace>` (an ACL may forbid this; that is not an
 //!    error), and treat the push as answered by [`Answer::Sealed`](metrifold_session::Answer::Sealed).
 //! 2. Make a [`PushScript`] per shard, once; [`keys::shard_of`] says which shard a source belongs to.
-//! 3. For every push, make a [`PushScript::call`] and send [`ScriptCall::evalsha`]. On an error that
-//!    [is `NOSCRIPT`](is_noscript), send [`ScriptCall::eval`] instead. Nothing else may load the script.
+//! 3. For every push, make a [`PushScript::call`] and send [`ScriptCall::evalsha`] with the [`RunId`] of the process
+//!    behind the connection. On an error that [is `NOSCRIPT`](is_noscript), send [`ScriptCall::eval`] instead.
 //! 4. [`parse_push_reply`]. On [`ReplyError::Shards`], go back to step 1.
 //!
 //! # Why a restarted Redis takes no push before it was checked
 //!
 //! A shard is open only for the Redis process (its `run_id`) that it was restored on. A process that was restarted
 //! from an old snapshot, or a replica that was promoted, has contents that may be older than what was acknowledged,
-//! and must be sealed before anything is stored. Reading the run id costs more than a push, so it is not read by every
-//! push; instead, the cache of scripts tells: it is neither saved nor replicated. `EVALSHA` can succeed only on a
-//! process on which somebody has sent the same script by `EVAL`, and the first argument of an `EVAL` makes the script
-//! compare the run id, and seal the shard, before it does anything else. Because this is one atomic step, no restart
-//! can come between check and push. The script's text names its namespace and shard, so that the check of one shard
-//! does not stand for that of another.
-//!
-//! All other scripts are rare. They are sent by `EVAL` and always check.
+//! and must be sealed before anything is stored. A TCP connection leads to one process for as long as it lasts, so
+//! whoever connects reads the run id once (`INFO`) and hands it to every script, which compares it with the shard's
+//! before it does anything else, in the same atomic step: no restart and no fail-over can come between check and push.
 //!
 //! # What an ACL must allow
 //!
@@ -34,7 +29,7 @@
 //!
 //! ```
 //! use metrifold_model::{DescriptorList, Incarnation, Namespace, Seq, Worker};
-//! use metrifold_redis::{PushScript, PushSettings, parse_push_reply};
+//! use metrifold_redis::{PushScript, PushSettings, RunId, parse_push_reply};
 //! use metrifold_session::{Answer, DescriptorPart, Payload, Push};
 //!
 //! let script = PushScript::new(&Namespace::default(), 0, PushSettings::new(1));
@@ -50,7 +45,8 @@
 //!     ended: false,
 //! };
 //! let call = script.call(&push);
-//! let words = call.evalsha();
+//! let run = RunId::new("5c8d2b").expect("what INFO said");
+//! let words = call.evalsha(&run);
 //! assert_eq!(words[0], b"EVALSHA");
 //! assert_eq!(words[3], b"metrifold:{metrifold/0}:w:0000000000000007");
 //! assert_eq!(parse_push_reply(&["sealed"]), Ok(Answer::Sealed));
@@ -69,7 +65,7 @@ pub use blobs::{
 pub use record::{RECORD_FIELDS, RECORD_HEADS, RecordHead, decode_record, decode_record_head};
 pub use reply::ReplyError;
 pub use scripts::{
-    AdvanceAge, Claim, CommitCall, Dump, Forget, Look, PushScript, PushSettings, Restore, STATE_FIELDS,
-    ScriptCall, ShardDump, ShardLook, is_noscript, parse_commit_reply, parse_dump, parse_look,
+    AdvanceAge, Claim, CommitCall, Dump, Forget, Look, PushScript, PushSettings, Restore, RunId,
+    STATE_FIELDS, ScriptCall, ShardDump, ShardLook, is_noscript, parse_commit_reply, parse_dump, parse_look,
     parse_push_reply,
 };

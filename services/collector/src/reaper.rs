@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use futures::future::join_all;
 use metrifold_model::Namespace;
 use metrifold_session::{Commit, Instant, ReapPolicy, ShardSnapshot, needs_restore, reap};
 use metrifold_store::{CommitOutcome, ShardIndex, Store, StoreError};
@@ -43,7 +44,7 @@ pub struct Reaper {
     store: Arc<dyn Store>,
     namespace: Namespace,
     settings: ReaperSettings,
-    shards: HashMap<(Namespace, ShardIndex), Memory>,
+    shards: HashMap<Namespace, Vec<Memory>>,
     is_failing: bool,
 }
 
@@ -77,18 +78,14 @@ impl Reaper {
 
     /// Tends every shard once. A store that fails is tried again at the next pass; only the change is logged.
     pub async fn pass(&mut self) {
-        match self.tend_all().await {
-            Ok(()) if self.is_failing => tracing::info!("the store can be tended again"),
+        let outcome = self.tend_namespaces().await;
+        let was_failing = std::mem::replace(&mut self.is_failing, outcome.is_err());
+        match outcome {
+            Ok(()) if was_failing => tracing::info!("the store can be tended again"),
             Ok(()) => {}
-            Err(error) if self.is_failing => tracing::debug!(%error, "the store still cannot be tended"),
+            Err(error) if was_failing => tracing::debug!(%error, "the store still cannot be tended"),
             Err(error) => tracing::warn!(%error, "the store cannot be tended: nothing is folded meanwhile"),
         }
-    }
-
-    async fn tend_all(&mut self) -> Result<(), StoreError> {
-        let outcome = self.tend_namespaces().await;
-        self.is_failing = outcome.is_err();
-        outcome
     }
 
     async fn tend_namespaces(&mut self) -> Result<(), StoreError> {
@@ -96,57 +93,71 @@ impl Reaper {
         namespaces.insert(self.namespace.clone());
         let mut first_error = Ok(());
         for namespace in namespaces {
-            for shard in 0..self.store.shards(&namespace).await? {
-                // One shard's failure is no reason to neglect the others.
-                first_error = first_error.and(self.tend(&namespace, ShardIndex(shard)).await);
-            }
+            // One namespace's failure is no reason to neglect the others.
+            first_error = first_error.and(self.tend(&namespace).await);
         }
         first_error
     }
 
-    async fn tend(&mut self, namespace: &Namespace, shard: ShardIndex) -> Result<(), StoreError> {
-        let store = self.store.clone();
-        let settings = self.settings.clone();
-        let memory = self.shards.entry((namespace.clone(), shard)).or_default();
+    async fn tend(&mut self, namespace: &Namespace) -> Result<(), StoreError> {
+        let (store, settings) = (self.store.as_ref(), &self.settings);
+        let count = store.shards(namespace).await?;
+        let shards = self.shards.entry(namespace.clone()).or_default();
+        shards.resize_with(usize::from(count), Memory::default);
+        let tended = (0..count)
+            .zip(shards)
+            .map(|(shard, memory)| memory.tend(store, namespace, ShardIndex(shard), settings));
+        // Side by side, and to the end: one shard that fails, or hangs, must not hold up the others.
+        join_all(tended).await.into_iter().fold(Ok(()), Result::and)
+    }
+}
+
+impl Memory {
+    /// Restores, folds, trims and ages one shard, as far as it needs any of it.
+    async fn tend(
+        &mut self,
+        store: &dyn Store,
+        namespace: &Namespace,
+        shard: ShardIndex,
+        settings: &ReaperSettings,
+    ) -> Result<(), StoreError> {
         let mut snapshot = store.snapshot(namespace, shard).await?;
         let settle = settings.policy.settle;
-        if memory.must_restore(&snapshot, clock::now(), &settings) {
-            let last = memory.last.as_deref();
+        if self.must_restore(&snapshot, clock::now(), settings) {
+            let last = self.last.as_deref();
             let outcome = store.restore(namespace, shard, last, settle).await?;
             if outcome == CommitOutcome::Committed {
                 tracing::info!(%namespace, shard = shard.0, from_memory = last.is_some(), "opened a sealed shard");
             }
             snapshot = store.snapshot(namespace, shard).await?;
         }
-        if needs_restore(&snapshot, memory.last.as_deref(), settle) {
+        if needs_restore(&snapshot, self.last.as_deref(), settle) {
             // What it holds now is older than what is remembered, and must not replace it.
             return Ok(());
         }
-        memory.last = Some(snapshot.clone());
+        self.last = Some(snapshot.clone());
         for _ in 0..COMMITS_PER_PASS_MAX {
             let Some(commit) = reap(&snapshot, &settings.policy) else { break };
             if store.commit(namespace, shard, &commit).await? == CommitOutcome::Committed {
                 // Remembered before it is read back: the store may fail in between.
-                memory.last = Some(Arc::new(applied(&snapshot, &commit)));
+                self.last = Some(Arc::new(applied(&snapshot, &commit)));
             }
             snapshot = store.snapshot(namespace, shard).await?;
-            if needs_restore(&snapshot, memory.last.as_deref(), settle) {
+            if needs_restore(&snapshot, self.last.as_deref(), settle) {
                 // Lost in between: the next pass brings it back.
                 return Ok(());
             }
-            memory.last = Some(snapshot.clone());
+            self.last = Some(snapshot.clone());
         }
         let now = clock::now();
-        if let Some((expected, age)) = memory.advanced_age(&snapshot, now)
+        if let Some((expected, age)) = self.advanced_age(&snapshot, now)
             && store.advance_age(namespace, shard, expected, age).await? == CommitOutcome::Committed
         {
-            memory.age = Some((age, now));
+            self.age = Some((age, now));
         }
         Ok(())
     }
-}
 
-impl Memory {
     /// Whether to open the shard, or to replace by something newer what another server has just restored. A reaper with
     /// an empty memory leaves a sealed shard to others for a while.
     fn must_restore(&mut self, snapshot: &ShardSnapshot, now: Instant, settings: &ReaperSettings) -> bool {

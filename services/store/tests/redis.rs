@@ -304,20 +304,15 @@ async fn a_redis_that_is_down_is_unavailable_and_comes_back_by_itself() {
 async fn passwords_are_checked_and_never_shown() {
     let Some(server) = RedisServer::start().await else { return };
     server.command(&["CONFIG", "SET", "requirepass", "secret-one"]);
-    let url = |password: &str| format!("redis://:{password}@{}", server.address());
-    let wrong = RedisSettings {
-        url: url("wrong-two"),
-        command_timeout: Duration::from_millis(500),
-        ..RedisSettings::default()
+    let settings = |password: &str| {
+        RedisSettings::new(format!("redis://:{password}@{}", server.address()).parse().expect("an address"))
     };
+    let wrong = settings("wrong-two");
     assert!(!format!("{wrong:?}").contains("wrong-two"));
     let store = RedisStore::connect(wrong).expect("the settings are good");
     let refused = store.check().await.expect_err("the password is wrong");
     assert!(matches!(&refused, StoreError::Refused(words) if words.contains("WRONGPASS")), "{refused}");
     assert!(!refused.to_string().contains("wrong-two"));
-    let right = RedisStore::connect(RedisSettings { url: url("secret-one"), ..RedisSettings::default() });
+    let right = RedisStore::connect(settings("secret-one"));
     reachable(&right.expect("the settings are good")).await;
-    let invalid = RedisSettings { url: "http://:secret-one@host".into(), ..RedisSettings::default() };
-    let Err(error) = RedisStore::connect(invalid) else { panic!("that is no Redis address") };
-    assert!(!error.to_string().contains("secret-one"), "{error}");
 }

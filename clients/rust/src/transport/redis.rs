@@ -1,21 +1,25 @@
 //! Pushes straight to Redis, by the scripts and codecs of `metrifold_redis`.
 
-mod connection;
+use std::time::Duration;
 
-use fred::types::config::Config;
+use bytes::Bytes;
+use metrifold_dial::{DialError, DialSettings, Dialer, RedisAddress};
 use metrifold_model::Namespace;
-use metrifold_redis::{PushScript, PushSettings, ReplyError, is_noscript, keys, parse_push_reply};
+use metrifold_redis::{PushScript, PushSettings, ReplyError, keys, parse_push_reply};
 use metrifold_session::{Answer, Push};
 
-use self::connection::{Connection, Refused};
+use super::CONNECT_TIMEOUT;
 use crate::{TargetError, drive::Transport};
 
-/// One connection to one server. After any error it is made anew by the next attempt: what a pusher must not do, send to a
-/// server that was restarted or replaced before the shard was checked, the script cache of that server prevents.
+/// Longest wait for one command; the driver's is shorter, except for very large pushes.
+const COMMAND_TIMEOUT: Duration = Duration::from_secs(30);
+/// Longest pause after a failed attempt to connect: the driver pauses between pushes too.
+const RECONNECT_MAX: Duration = Duration::from_millis(250);
+
+/// Pushes to whichever Redis process holds the shard.
 pub(crate) struct Redis {
-    config: Config,
+    dialer: Dialer,
     namespace: Namespace,
-    connection: Option<Connection>,
     /// How many shards the namespace has, once a server role has said so.
     shards: Option<u16>,
     /// The script that was used last, under the number of shards and the shard: a source stays in its shard.
@@ -23,43 +27,53 @@ pub(crate) struct Redis {
 }
 
 impl Redis {
-    /// To `redis://[user:password@]host[:port][/database]`.
-    pub(crate) fn new(target: &crate::Target, url: &str, namespace: &Namespace) -> Result<Self, TargetError> {
-        let config = Config::from_url(url)
-            .map_err(|error| TargetError::Invalid { given: target.to_string(), reason: error.to_string() })?;
-        Ok(Redis { config, namespace: namespace.clone(), connection: None, shards: None, script: None })
+    /// To one server, behind Sentinel, or to a Cluster.
+    pub(crate) fn new(address: &RedisAddress, namespace: &Namespace) -> Result<Self, TargetError> {
+        let settings = DialSettings {
+            connect_timeout: CONNECT_TIMEOUT,
+            reconnect_max: RECONNECT_MAX,
+            ..DialSettings::new(address.clone())
+        };
+        let invalid =
+            |error: DialError| TargetError::Invalid { given: address.to_string(), reason: error.to_string() };
+        let dialer = Dialer::new(settings).map_err(invalid)?;
+        Ok(Redis { dialer, namespace: namespace.clone(), shards: None, script: None })
     }
 
-    async fn push(&mut self, connection: &Connection, push: &Push) -> Result<Answer, Refused> {
-        let Some(shards) = self.shards(connection).await? else { return Ok(Answer::Sealed) };
-        let call = self.script(shards, push).call(push);
-        let reply = match connection.send(call.evalsha()).await {
-            Err(refused) if is_noscript(&refused.text) => connection.send(call.eval()).await?,
-            reply => reply?,
+    async fn push(&mut self, push: &Push) -> Result<Answer, String> {
+        let Some(shards) = self.shards().await.map_err(|error| error.to_string())? else {
+            return Ok(Answer::Sealed);
         };
+        let call = self.script(shards, push).call(push);
+        let reply = self.dialer.script(&call, COMMAND_TIMEOUT).await.map_err(|error| error.to_string())?;
         match parse_push_reply(&reply) {
             // Wiped, or empty after a restart: whoever opens it next may choose another number, and must find us.
             Ok(Answer::Sealed) | Err(ReplyError::Shards { .. }) => {
                 self.shards = None;
                 Ok(Answer::Sealed)
             }
-            answer => answer.map_err(Refused::new),
+            answer => answer.map_err(|error| error.to_string()),
         }
     }
 
     /// How many shards there are; `None` if no server role has opened the namespace yet.
-    async fn shards(&mut self, connection: &Connection) -> Result<Option<u16>, Refused> {
+    async fn shards(&mut self) -> Result<Option<u16>, DialError> {
         if self.shards.is_none() {
-            let read = vec!["HGET".into(), keys::meta(&self.namespace).into(), keys::META_SHARDS.into()];
-            let reply = connection.send(read).await?;
+            let meta = keys::meta(&self.namespace);
+            let reply = self.command(&meta, ["HGET", &meta, keys::META_SHARDS]).await?;
             self.shards = reply.first().and_then(|word| std::str::from_utf8(word).ok()?.parse().ok());
             if self.shards.is_none() {
-                let announce = vec!["SADD".into(), keys::NAMESPACES.into(), self.namespace.as_str().into()];
                 // Users without a right to the index are found by the servers' settings.
-                let _ = connection.send(announce).await;
+                let _ =
+                    self.command(keys::NAMESPACES, ["SADD", keys::NAMESPACES, self.namespace.as_str()]).await;
             }
         }
         Ok(self.shards)
+    }
+
+    async fn command(&self, key: &str, words: [&str; 3]) -> Result<Vec<Bytes>, DialError> {
+        let words = words.map(|word| Bytes::copy_from_slice(word.as_bytes())).to_vec();
+        self.dialer.command(key, words, COMMAND_TIMEOUT).await
     }
 
     fn script(&mut self, shards: u16, push: &Push) -> &PushScript {
@@ -74,17 +88,10 @@ impl Redis {
 
 impl Transport for Redis {
     async fn send(&mut self, push: &Push) -> Result<Answer, String> {
-        // Taken out, so that an attempt that is cancelled leaves none behind.
-        let connection = match self.connection.take() {
-            Some(connection) => connection,
-            None => Connection::open(&self.config).await.map_err(|error| error.to_string())?,
-        };
-        let answer = self.push(&connection, push).await.map_err(|refused| refused.text)?;
-        self.connection = Some(connection);
-        Ok(answer)
+        self.push(push).await
     }
 
     fn reset(&mut self) {
-        self.connection = None;
+        self.dialer.reset();
     }
 }

@@ -2,45 +2,42 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use sha1::{Digest, Sha1};
+
+use super::RunId;
 
 /// A script's text and name.
 #[derive(Clone, Debug)]
 pub(super) struct Source {
-    text: Arc<str>,
-    sha: Arc<str>,
+    text: Bytes,
+    sha: Bytes,
 }
 
 impl Source {
-    pub(super) fn new(text: String) -> Self {
+    pub(super) fn new(text: &'static str) -> Self {
         let digest = Sha1::digest(text.as_bytes());
         let sha: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-        Source { text: text.into(), sha: sha.into() }
+        Source { text: Bytes::from_static(text.as_bytes()), sha: sha.into() }
     }
 }
 
 /// One call of a script. Its reply is a flat array of bulk strings.
+///
+/// The first argument is the run id of the process that the command is sent to: whoever sends it must have read it over
+/// the same connection.
 #[derive(Clone, Debug)]
 pub struct ScriptCall {
     source: Source,
-    keys: Vec<String>,
-    /// Without the first argument, which says whether to compare the run id.
-    args: Vec<Vec<u8>>,
+    keys: Arc<[String]>,
+    /// Without the run id.
+    args: Arc<[Bytes]>,
 }
 
 impl ScriptCall {
     pub(super) fn new(source: &Source, keys: Vec<String>, args: Vec<Vec<u8>>) -> Self {
-        ScriptCall { source: source.clone(), keys, args }
-    }
-
-    /// The script's text, for `EVAL`.
-    pub fn source(&self) -> &str {
-        &self.source.text
-    }
-
-    /// The script's SHA-1 in hex, for `EVALSHA`.
-    pub fn sha(&self) -> &str {
-        &self.source.sha
+        let args = args.into_iter().map(Bytes::from).collect();
+        ScriptCall { source: source.clone(), keys: keys.into(), args }
     }
 
     /// All keys, in one slot.
@@ -48,26 +45,21 @@ impl ScriptCall {
         &self.keys
     }
 
-    /// The arguments for `EVAL` (`checks`: compare the run id first) or for `EVALSHA` (not). `EVAL` without the check
-    /// would let later pushes pass unchecked.
-    pub fn args(&self, checks: bool) -> Vec<Vec<u8>> {
-        std::iter::once(super::flag(checks)).chain(self.args.iter().cloned()).collect()
+    /// The words of the command that runs the script if this Redis process knows it.
+    pub fn evalsha(&self, run: &RunId) -> Vec<Bytes> {
+        self.words(Bytes::from_static(b"EVALSHA"), &self.source.sha, run)
     }
 
-    /// The words of the command that runs the script if this Redis process knows it, without comparing the run id.
-    pub fn evalsha(&self) -> Vec<Vec<u8>> {
-        self.words("EVALSHA", &self.source.sha, false)
+    /// The words of the command that runs the script and makes it known.
+    pub fn eval(&self, run: &RunId) -> Vec<Bytes> {
+        self.words(Bytes::from_static(b"EVAL"), &self.source.text, run)
     }
 
-    /// The words of the command that compares the run id, runs the script and makes it known.
-    pub fn eval(&self) -> Vec<Vec<u8>> {
-        self.words("EVAL", &self.source.text, true)
-    }
-
-    fn words(&self, command: &str, script: &str, checks: bool) -> Vec<Vec<u8>> {
-        let mut words = vec![command.into(), script.into(), super::decimal(self.keys.len())];
-        words.extend(self.keys.iter().map(|key| key.clone().into_bytes()));
-        words.extend(self.args(checks));
+    fn words(&self, command: Bytes, script: &Bytes, run: &RunId) -> Vec<Bytes> {
+        let mut words = vec![command, script.clone(), super::decimal(self.keys.len()).into()];
+        words.extend(self.keys.iter().map(|key| Bytes::copy_from_slice(key.as_bytes())));
+        words.push(run.word());
+        words.extend(self.args.iter().cloned());
         words
     }
 }

@@ -9,13 +9,14 @@ local function may_write_when_full(archive)
   redis.call('HDEL', archive, 'restorer')
 end
 
--- Seals the shard if it was opened on another process than this one; returns this one's run id.
+-- Run id of this process, read by the caller over the connection that this call came by.
+local run = ARGV[1]
+
+-- Seals the shard if it was opened on another process than this one.
 local function check(archive, now)
-  local run = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
   local known = redis.call('HGET', archive, 'run')
   if known ~= run and redis.call('EXISTS', archive) == 1 then
     may_write_when_full(archive)
     redis.call('HSET', archive, 'sealed', '1', 'changed', now, 'run', run)
   end
-  return run
 end

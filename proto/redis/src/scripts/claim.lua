@@ -1,8 +1,8 @@
 -- Closes a shard for a restore, if it still is as the caller read it.
--- KEYS: archive. ARGV: checks, epoch, version, sealed, token, shards.
+-- KEYS: archive. ARGV: run id, epoch, version, sealed, token, shards.
 local archive = KEYS[1]
 local now = now_ms()
-local run = check(archive, now)
+check(archive, now)
 local fields = redis.call('HMGET', archive, 'epoch', 'version', 'sealed')
 for index = 1, 3 do
   if (fields[index] or '') ~= ARGV[index + 1] then

@@ -1,6 +1,6 @@
 -- Carries out folds and trims if nothing that they rest on has changed.
 -- KEYS: archive, workers, tombs, folds, then one record per fold.
--- ARGV: checks, expected version, new version, archive blob, count of trims, trims, then four per fold: incarnation,
+-- ARGV: run id, expected version, new version, archive blob, count of trims, trims, then four per fold: incarnation,
 -- expected seq, entry of folds, tombstone blob.
 local archive, workers, tombs, folds = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 check(archive, now_ms())

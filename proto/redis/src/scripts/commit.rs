@@ -1,10 +1,17 @@
 //! Folds, trims and the age clock.
 
+use std::sync::LazyLock;
+
 use metrifold_model::Namespace;
 use metrifold_session::{Commit, Instant};
 
 use super::{ScriptCall, call::Source, decimal, fold_entry, hex, ordered};
 use crate::{ReplyError, encode_archive, encode_tombstone, keys::ShardKeys, reply::Fields};
+
+static COMMIT: LazyLock<Source> =
+    LazyLock::new(|| Source::new(concat!(include_str!("check.lua"), include_str!("commit.lua"))));
+static ADVANCE_AGE: LazyLock<Source> =
+    LazyLock::new(|| Source::new(concat!(include_str!("check.lua"), include_str!("advance_age.lua"))));
 
 /// Carries out folds and trims.
 #[derive(Clone, Copy, Debug)]
@@ -13,7 +20,6 @@ pub struct CommitCall;
 impl CommitCall {
     /// The call for one commit; `version` is random. Read its reply by [`parse_commit_reply`].
     pub fn call(namespace: &Namespace, shard: u16, commit: &Commit, version: u64) -> ScriptCall {
-        const LUA: &str = concat!(include_str!("check.lua"), include_str!("commit.lua"));
         let shard = ShardKeys::new(namespace, shard);
         let mut keys = vec![shard.archive(), shard.workers(), shard.tombs(), shard.folds()];
         let mut args = vec![
@@ -32,7 +38,7 @@ impl CommitCall {
                 encode_tombstone(tombstone),
             ]);
         }
-        ScriptCall::new(&Source::new(LUA.into()), keys, args)
+        ScriptCall::new(&COMMIT, keys, args)
     }
 }
 
@@ -43,9 +49,8 @@ pub struct AdvanceAge;
 impl AdvanceAge {
     /// The call that sets the clock to `age` if it stands at `expected`. Read its reply by [`parse_commit_reply`].
     pub fn call(namespace: &Namespace, shard: u16, expected: Instant, age: Instant) -> ScriptCall {
-        const LUA: &str = concat!(include_str!("check.lua"), include_str!("advance_age.lua"));
         let keys = vec![ShardKeys::new(namespace, shard).archive()];
-        ScriptCall::new(&Source::new(LUA.into()), keys, vec![decimal(expected.0), decimal(age.0)])
+        ScriptCall::new(&ADVANCE_AGE, keys, vec![decimal(expected.0), decimal(age.0)])
     }
 }
 

@@ -1,6 +1,9 @@
 //! Reading a shard.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, LazyLock},
+};
 
 use metrifold_model::{Incarnation, Namespace};
 use metrifold_session::{Archive, Record, Tombstone};
@@ -11,6 +14,14 @@ use crate::{
     reply::Fields,
 };
 
+static LOOK: LazyLock<Source> = LazyLock::new(|| {
+    Source::new(concat!(include_str!("check.lua"), include_str!("head.lua"), include_str!("look.lua")))
+});
+static DUMP: LazyLock<Source> = LazyLock::new(|| {
+    Source::new(concat!(include_str!("check.lua"), include_str!("head.lua"), include_str!("dump.lua")))
+});
+static FORGET: LazyLock<Source> = LazyLock::new(|| Source::new(include_str!("forget.lua")));
+
 /// Reads the head and who has a record.
 #[derive(Clone, Copy, Debug)]
 pub struct Look;
@@ -18,10 +29,8 @@ pub struct Look;
 impl Look {
     /// The call. Read its reply by [`parse_look`].
     pub fn call(namespace: &Namespace, shard: u16) -> ScriptCall {
-        const LUA: &str =
-            concat!(include_str!("check.lua"), include_str!("head.lua"), include_str!("look.lua"));
         let shard = ShardKeys::new(namespace, shard);
-        ScriptCall::new(&Source::new(LUA.into()), vec![shard.archive(), shard.workers()], Vec::new())
+        ScriptCall::new(&LOOK, vec![shard.archive(), shard.workers()], Vec::new())
     }
 }
 
@@ -32,12 +41,10 @@ pub struct Dump;
 impl Dump {
     /// The call for a shard whose records are those of `incarnations`. Read its reply by [`parse_dump`].
     pub fn call(namespace: &Namespace, shard: u16, incarnations: &[Incarnation]) -> ScriptCall {
-        const LUA: &str =
-            concat!(include_str!("check.lua"), include_str!("head.lua"), include_str!("dump.lua"));
         let shard = ShardKeys::new(namespace, shard);
         let mut keys = vec![shard.archive(), shard.tombs()];
         keys.extend(incarnations.iter().map(|incarnation| shard.record(*incarnation)));
-        ScriptCall::new(&Source::new(LUA.into()), keys, Vec::new())
+        ScriptCall::new(&DUMP, keys, Vec::new())
     }
 }
 
@@ -48,10 +55,9 @@ pub struct Forget;
 impl Forget {
     /// The call. Its reply is `1` if the source was taken out by it.
     pub fn call(namespace: &Namespace, shard: u16, incarnation: Incarnation) -> ScriptCall {
-        const LUA: &str = include_str!("forget.lua");
         let shard = ShardKeys::new(namespace, shard);
         let keys = vec![shard.workers(), shard.record(incarnation)];
-        ScriptCall::new(&Source::new(LUA.into()), keys, vec![incarnation.to_string().into_bytes()])
+        ScriptCall::new(&FORGET, keys, vec![incarnation.to_string().into_bytes()])
     }
 }
 

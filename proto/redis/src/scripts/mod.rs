@@ -8,6 +8,7 @@ mod head;
 mod look;
 mod push;
 mod restore;
+mod run;
 
 pub use call::{ScriptCall, is_noscript};
 pub use commit::{AdvanceAge, CommitCall, parse_commit_reply};
@@ -15,6 +16,7 @@ pub use head::{STATE_FIELDS, ShardLook};
 pub use look::{Dump, Forget, Look, ShardDump, parse_dump, parse_look};
 pub use push::{PushScript, PushSettings, parse_push_reply};
 pub use restore::{Claim, Restore};
+pub use run::RunId;
 
 /// Numbers that scripts compare as text.
 fn ordered(number: u64) -> Vec<u8> {

@@ -1,16 +1,17 @@
 -- Decides and carries out one push, as metrifold_session::accept says.
 -- KEYS: record, workers, archive, tombs, folds.
 local key, workers, archive, tombs, folds = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
-local checks, shards, sources_max, expiry = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
+local shards, sources_max, expiry = ARGV[2], tonumber(ARGV[3]), ARGV[4]
 local incarnation, seq, acked, named, refusal = ARGV[5], ARGV[6], ARGV[7], ARGV[8], ARGV[9]
 local from, count, hashes, chunk = tonumber(ARGV[10]), tonumber(ARGV[11]), ARGV[12], ARGV[13]
 local payload, values, base, worker, ended = ARGV[14], ARGV[15], ARGV[16], ARGV[17], ARGV[18]
 
 local now = now_ms()
-if checks == '1' then
+local epoch, sealed, opened_with, opened_on = unpack(redis.call('HMGET', archive, 'epoch', 'sealed', 'shards', 'run'))
+if opened_on ~= run then
   check(archive, now)
+  return {'sealed'}
 end
-local epoch, sealed, opened_with = unpack(redis.call('HMGET', archive, 'epoch', 'sealed', 'shards'))
 if not epoch or sealed ~= '0' then
   return {'sealed'}
 end

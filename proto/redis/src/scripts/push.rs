@@ -1,6 +1,6 @@
 //! The push.
 
-use std::time::Duration;
+use std::{sync::LazyLock, time::Duration};
 
 use metrifold_model::{DescriptorHash, Epoch, Namespace, Seq, limits};
 use metrifold_session::{Answer, DescriptorPart, Payload, Push, Refusal};
@@ -8,7 +8,8 @@ use metrifold_session::{Answer, DescriptorPart, Payload, Push, Refusal};
 use super::{ScriptCall, call::Source, decimal, flag, hex, ordered};
 use crate::{ReplyError, encode_descriptors, encode_values, encode_worker, keys::ShardKeys, reply::Fields};
 
-const LUA: &str = concat!(include_str!("check.lua"), include_str!("push.lua"));
+static SOURCE: LazyLock<Source> =
+    LazyLock::new(|| Source::new(concat!(include_str!("check.lua"), include_str!("push.lua"))));
 
 /// What all pushers of a namespace agree on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,17 +38,14 @@ impl PushSettings {
 /// The push script of one shard.
 #[derive(Clone, Debug)]
 pub struct PushScript {
-    source: Source,
     keys: ShardKeys,
     settings: PushSettings,
 }
 
 impl PushScript {
-    /// The script of `shard` of `namespace`. Make it once; it hashes its text.
+    /// The script of `shard` of `namespace`.
     pub fn new(namespace: &Namespace, shard: u16, settings: PushSettings) -> Self {
-        // Its own text per shard: see the crate's documentation.
-        let source = Source::new(format!("-- {namespace}/{shard}\n{LUA}"));
-        PushScript { source, keys: ShardKeys::new(namespace, shard), settings }
+        PushScript { keys: ShardKeys::new(namespace, shard), settings }
     }
 
     /// The call for one push of a source of this shard.
@@ -82,7 +80,7 @@ impl PushScript {
             self.keys.tombs(),
             self.keys.folds(),
         ];
-        ScriptCall::new(&self.source, keys.into(), args)
+        ScriptCall::new(&SOURCE, keys.into(), args)
     }
 }
 

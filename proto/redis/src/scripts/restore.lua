@@ -1,6 +1,6 @@
 -- Replaces a shard's contents and opens it, if the caller still holds the claim.
 -- KEYS: archive, workers, tombs, folds, records to write, records to drop.
--- ARGV: checks, token, epoch, version, counter, age, shards, expiry, whether the archive is replaced, archive blob,
+-- ARGV: run id, token, epoch, version, counter, age, shards, expiry, whether the archive is replaced, archive blob,
 -- whether the tombstones are replaced, count of tombstones, count of records to write, then three per tombstone
 -- (incarnation, entry of folds, blob), twelve per record to write (incarnation, fields), and the incarnations to drop.
 local archive, workers, tombs, folds = KEYS[1], KEYS[2], KEYS[3], KEYS[4]

@@ -1,6 +1,9 @@
 //! Opening a shard again.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, LazyLock},
+};
 
 use metrifold_model::{Epoch, Incarnation, Namespace};
 use metrifold_session::{Record, ShardSnapshot};
@@ -10,6 +13,11 @@ use crate::{
     encode_archive, encode_descriptors, encode_tombstone, encode_values, encode_worker, keys::ShardKeys,
 };
 
+static CLAIM: LazyLock<Source> =
+    LazyLock::new(|| Source::new(concat!(include_str!("check.lua"), include_str!("claim.lua"))));
+static RESTORE: LazyLock<Source> =
+    LazyLock::new(|| Source::new(concat!(include_str!("check.lua"), include_str!("restore.lua"))));
+
 /// The first step of a restore: closes the shard, so that what the restorer then reads cannot change under it.
 #[derive(Clone, Copy, Debug)]
 pub struct Claim;
@@ -18,11 +26,10 @@ impl Claim {
     /// The call that closes the shard if it still is as `look` shows; `token` is random and names the restorer. Read
     /// its reply by [`parse_commit_reply`](super::parse_commit_reply).
     pub fn call(namespace: &Namespace, shard: u16, look: &ShardLook, token: u64, shards: u16) -> ScriptCall {
-        const LUA: &str = concat!(include_str!("check.lua"), include_str!("claim.lua"));
         let keys = vec![ShardKeys::new(namespace, shard).archive()];
         let mut args = look.seen.to_vec();
         args.extend([hex(token), decimal(shards)]);
-        ScriptCall::new(&Source::new(LUA.into()), keys, args)
+        ScriptCall::new(&CLAIM, keys, args)
     }
 }
 
@@ -41,7 +48,6 @@ impl Restore<'_> {
     /// The call that turns `before` into `after` and opens the shard, if nobody else has claimed it since and Redis
     /// was not restarted. Read its reply by [`parse_commit_reply`](super::parse_commit_reply).
     pub fn call(&self, namespace: &Namespace, shard: u16, settings: PushSettings) -> ScriptCall {
-        const LUA: &str = concat!(include_str!("check.lua"), include_str!("restore.lua"));
         let (before, after) = (self.before, self.after);
         let shard = ShardKeys::new(namespace, shard);
         let written: BTreeMap<_, _> =
@@ -76,7 +82,7 @@ impl Restore<'_> {
             args.extend(record_args(record));
         }
         args.extend(dropped.into_iter().map(|incarnation| name(*incarnation)));
-        ScriptCall::new(&Source::new(LUA.into()), keys, args)
+        ScriptCall::new(&RESTORE, keys, args)
     }
 
     fn is_new(&self, incarnation: Incarnation, record: &Arc<Record>) -> bool {

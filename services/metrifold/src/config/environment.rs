@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::{ConfigProblem, Layer, RedisUrl, keys, load::nearest};
+use metrifold_dial::RedisAddress;
+
+use super::{ConfigProblem, Layer, keys, load::nearest};
 
 /// Read by workers; servers know these names so that one environment can serve both.
 const CLIENT_VARIABLES: [&str; 6] = [
@@ -67,9 +69,9 @@ impl Environment {
             let part =
                 |name, default| given.get(name).copied().filter(|text| !text.is_empty()).unwrap_or(default);
             let (host, port) = (part("REDIS_HOST", "127.0.0.1"), part("REDIS_PORT", "6379"));
-            match RedisUrl::from_parts(host, port, part("REDIS_DB", "0"), part("REDIS_PASSWORD", "")) {
+            match RedisAddress::from_parts(host, port, part("REDIS_DB", "0"), part("REDIS_PASSWORD", "")) {
                 Ok(url) => self.set("redis.url", url.reveal(), "REDIS_ENABLED and REDIS_*"),
-                Err(message) => self.refuse("redis.url", "REDIS_*", message),
+                Err(error) => self.refuse("redis.url", "REDIS_*", error.to_string()),
             }
         }
         if let Some(prefix) = given.get("REDIS_KEY_PREFIX") {

@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use metrifold_dial::DialError;
 use metrifold_model::Namespace;
 
 use super::Settings;
@@ -51,7 +52,9 @@ pub(super) const ALL: &[Key] = &[
     },
     Key {
         name: "redis.url",
-        set: |to, text| text.parse().map(|value| to.redis.url = Some(value)),
+        set: |to, text| {
+            text.parse().map(|value| to.redis.url = Some(value)).map_err(|error: DialError| error.to_string())
+        },
         show: |of| optional(of.redis.url.as_ref()),
     },
     Key {

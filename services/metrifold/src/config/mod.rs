@@ -9,14 +9,12 @@ mod file;
 mod keys;
 mod layer;
 mod load;
-mod secret;
 mod settings;
 mod target;
 
 pub use error::{ConfigErrors, ConfigProblem};
 pub use layer::Layer;
 pub use load::{Inputs, Loaded, load};
-pub use secret::RedisUrl;
 pub use settings::{
     AgentSection, ExporterSection, HttpSection, RedisSection, Settings, StoreSection, UpstreamSection,
     WorkersSection,

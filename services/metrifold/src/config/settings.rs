@@ -2,10 +2,11 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
+use metrifold_dial::RedisAddress;
 use metrifold_model::Namespace;
 use metrifold_telemetry::LogSettings;
 
-use super::{ConfigProblem, RedisUrl, Target};
+use super::{ConfigProblem, Target};
 
 /// Push intervals that `store.settle` waits by default.
 const SETTLE_INTERVALS: u32 = 3;
@@ -67,7 +68,7 @@ impl Default for StoreSection {
 #[derive(Clone, Debug)]
 pub struct RedisSection {
     /// Address of the Redis that is the store; none: the embedded store.
-    pub url: Option<RedisUrl>,
+    pub url: Option<RedisAddress>,
     /// The namespace that sources go to and `/metrics` shows unless they say otherwise. Default `metrifold`.
     pub namespace: Namespace,
     /// Shards that a namespace is split into. Must be the same for every server and pusher of one Redis. Default 1.

@@ -2,7 +2,7 @@
 
 use std::{fmt, path::PathBuf, str::FromStr};
 
-use super::RedisUrl;
+use metrifold_dial::{DialError, RedisAddress};
 
 /// A remote target.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,7 +12,7 @@ pub enum Target {
     /// A collector on this host, by its socket's path.
     Unix(PathBuf),
     /// Straight into Redis.
-    Redis(RedisUrl),
+    Redis(RedisAddress),
 }
 
 impl FromStr for Target {
@@ -22,9 +22,11 @@ impl FromStr for Target {
         match text.split_once(':') {
             Some(("unix", path)) => unix(path),
             Some(("http", _)) => http(text),
-            Some((scheme, _)) if scheme.starts_with("redis") => text.parse().map(Target::Redis),
+            Some((scheme, _)) if scheme.starts_with("redis") => {
+                text.parse().map(Target::Redis).map_err(|error: DialError| error.to_string())
+            }
             Some(("https", _)) => Err("https:// is not supported yet by this version; use http://".into()),
-            _ => Err("not a target; use http://host:port, unix:/path/to.sock or redis://host:port".into()),
+            _ => Err("not a target; use http://host:port, unix:/path/to.sock or redis://host:port (or rediss, redis-sentinel, redis-cluster)".into()),
         }
     }
 }
@@ -62,7 +64,12 @@ mod tests {
 
     #[test]
     fn every_kind_of_target_reads_back_as_it_prints() {
-        for text in ["http://collector:9091", "unix:/run/metrifold.sock", "redis://cache:6379/2"] {
+        for text in [
+            "http://collector:9091",
+            "unix:/run/metrifold.sock",
+            "redis://cache:6379/2",
+            "redis-cluster://a:1,b:2",
+        ] {
             let target: Target = text.parse().expect("a good target");
             assert_eq!(target.to_string(), text);
         }
@@ -74,7 +81,7 @@ mod tests {
             ("collector", "http://host:port"),
             ("unix:run.sock", "absolute"),
             ("https://collector:9091", "not supported yet"),
-            ("rediss://cache:6379", "not supported yet"),
+            ("redis-what://cache:6379", "scheme that is not known"),
             ("http://collector:9091/metrics", "no path"),
         ] {
             let error = text.parse::<Target>().expect_err(text);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use metrifold_collector::{
     AgentSettings, AgentStatus, GrpcTarget, ReaperSettings, StoreTarget, Target as AgentTarget,
 };
+use metrifold_dial::RedisAddress;
 use metrifold_exporter::ExporterSettings;
 use metrifold_session::{PusherSettings, ReapPolicy};
 use metrifold_store::{EmbeddedSettings, EmbeddedStore, RedisSettings, RedisStore, Store, StoreError};
@@ -14,7 +15,7 @@ use tokio::sync::watch;
 use super::ServerError;
 use crate::{
     MeteredStore,
-    config::{RedisUrl, Settings, Target},
+    config::{Settings, Target},
 };
 
 /// How a segment's holder names this process's own store; never changes, because it stands in segments.
@@ -60,27 +61,30 @@ pub(super) fn exporter(settings: &Settings) -> ExporterSettings {
 /// The store of this process: Redis if it is set, else one of its own. A Redis that cannot be reached yet is waited
 /// for while the listener says so; one that refuses is an error.
 pub(super) async fn open_store(settings: &Settings, metrics: &Metrics) -> Result<Arc<dyn Store>, StoreError> {
-    let Some(url) = &settings.redis.url else {
+    let Some(address) = &settings.redis.url else {
         let embedded = EmbeddedSettings { data_dir: settings.store.data_dir.clone(), ..Default::default() };
         return Ok(Arc::new(MeteredStore::new(Arc::new(EmbeddedStore::open(embedded)?), metrics.clone())));
     };
-    let store = connect(url, settings, metrics)?;
+    let store = connect(address, settings, metrics)?;
     match store.check().await {
         Err(error) if error.is_retryable() => {
-            tracing::error!(%url, %error, "Redis is not there; scrapes are answered with 503 and pushes wait until it is");
+            tracing::error!(url = %address, %error, "Redis is not there; scrapes are answered with 503 and pushes wait until it is");
             Ok(store)
         }
         checked => checked.map(|()| store),
     }
 }
 
-fn connect(url: &RedisUrl, settings: &Settings, metrics: &Metrics) -> Result<Arc<dyn Store>, StoreError> {
-    let defaults = RedisSettings::default();
+fn connect(
+    address: &RedisAddress,
+    settings: &Settings,
+    metrics: &Metrics,
+) -> Result<Arc<dyn Store>, StoreError> {
+    let defaults = RedisSettings::new(address.clone());
     let store = RedisStore::connect(RedisSettings {
-        url: url.reveal().to_owned(),
         shards: settings.redis.shards,
         // Every pusher must be heard of before a restored store settles.
-        reconnect_max: settings.settle() / 2,
+        reconnect_max: defaults.reconnect_max.min(settings.settle() / 2),
         // A source that nobody folded must outlive every chance of its return.
         expiry: defaults.expiry.max(settings.workers.tombstone_lifetime * 2),
         ..defaults
@@ -107,8 +111,8 @@ pub(super) fn targets(
         Some(target @ (Target::Http(_) | Target::Unix(_))) => {
             targets.all.push(Arc::new(GrpcTarget::new(&target.to_string())?));
         }
-        Some(target @ Target::Redis(url)) => {
-            let upstream = connect(url, settings, metrics)?;
+        Some(target @ Target::Redis(address)) => {
+            let upstream = connect(address, settings, metrics)?;
             targets.all.push(Arc::new(StoreTarget::new(target.to_string(), upstream.clone())));
             targets.upstream_store = Some(upstream);
         }

@@ -1,4 +1,4 @@
-//! The store in Redis: the scripts of `metrifold-redis` behind one pipelined connection.
+//! The store in Redis: the scripts of `metrifold-redis`, sent by `metrifold-dial`.
 
 mod connection;
 mod error;

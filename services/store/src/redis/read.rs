@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
-use fred::bytes::Bytes;
+use bytes::Bytes;
 use metrifold_model::{DescriptorList, Epoch, Incarnation, Namespace};
 use metrifold_redis::{
     Dump, Forget, Look, RECORD_FIELDS, RECORD_HEADS, RecordHead, STATE_FIELDS, ShardLook, decode_archive,
@@ -185,7 +185,7 @@ impl RedisStore {
         shard: ShardIndex,
         look: &ShardLook,
     ) -> Result<(ShardLook, ShardSnapshot), StoreError> {
-        let reply = self.connection.run(&Dump::call(namespace, shard.0, &look.incarnations)).await?;
+        let reply = self.connection.run_long(&Dump::call(namespace, shard.0, &look.incarnations)).await?;
         let (mut dumped, archive, tombstones, records) =
             parse_dump(&reply, &look.incarnations).map_err(of_reply)?;
         dumped.incarnations = look.incarnations.clone();

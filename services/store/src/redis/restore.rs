@@ -43,7 +43,7 @@ impl RedisStore {
         &self,
         call: &metrifold_redis::ScriptCall,
     ) -> Result<bool, StoreError> {
-        let reply = self.connection.run(call).await?;
+        let reply = self.connection.run_long(call).await?;
         parse_commit_reply(&reply).map_err(of_reply)
     }
 }

@@ -21,8 +21,8 @@ use crate::{CommitOutcome, ShardIndex, Store, StoreError};
 /// A store in Redis, shared by any number of processes.
 ///
 /// It never opens a shard by itself: pushes are answered [`Answer::Sealed`] until somebody calls [`Store::restore`].
-/// One connection carries everything, pipelined; without it, operations wait for
-/// [`RedisSettings::command_timeout`] and fail.
+/// One connection per Redis process carries everything, pipelined. While a process is away, the operations on its
+/// shards fail at once or after [`RedisSettings::connect_timeout`]; those on other shards of a Cluster go on.
 pub struct RedisStore {
     pub(super) connection: Connection,
     pub(super) settings: RedisSettings,
@@ -36,8 +36,7 @@ pub struct RedisStore {
 }
 
 impl RedisStore {
-    /// Begins to connect in the background; a Redis that is down is no error here. Must be called within a tokio
-    /// runtime.
+    /// Connects at the first operation; a Redis that is down is no error here.
     ///
     /// Errors: [`StoreError::Refused`] if the settings cannot be used.
     pub fn connect(settings: RedisSettings) -> Result<RedisStore, StoreError> {
@@ -50,7 +49,7 @@ impl RedisStore {
             ));
         }
         Ok(RedisStore {
-            connection: Connection::start(&settings)?,
+            connection: Connection::new(&settings)?,
             settings,
             known: DashMap::new(),
             expired: AtomicU64::new(0),
@@ -121,11 +120,6 @@ impl RedisStore {
                 "Redis uses {used} bytes, more than its maxmemory of {limit}"
             )));
         }
-        if value("role") == "slave" {
-            return Err(StoreError::Refused(
-                "Redis is a replica and cannot be written; name its master".into(),
-            ));
-        }
         Ok(())
     }
 }
@@ -136,7 +130,7 @@ impl Store for RedisStore {
         self.register(namespace).await?;
         let shard = ShardIndex(keys::shard_of(push.incarnation, self.settings.shards));
         let call = self.script(namespace, shard).call(push);
-        let reply = self.connection.run_cached(&call).await?;
+        let reply = self.connection.run(&call).await?;
         let answer = parse_push_reply(&reply).map_err(of_reply)?;
         self.note_opened(namespace, answer != Answer::Sealed);
         Ok(answer)
@@ -195,18 +189,31 @@ impl Store for RedisStore {
         match self.connection.members(keys::NAMESPACES).await {
             Ok(members) => names.extend(members.into_iter().filter_map(|name| Namespace::new(name).ok())),
             Err(StoreError::Refused(_)) => {}
+            // The node of a Cluster that holds the index is not needed for what is known already.
+            Err(StoreError::Unavailable(_)) if !names.is_empty() => {}
             Err(cause) => return Err(cause),
         }
         Ok(names.into_iter().collect())
     }
 
     async fn check(&self) -> Result<(), StoreError> {
-        Self::refuse_eviction(&self.connection.info().await?)?;
         let namespace = self.used.iter().next().map(|name| name.clone());
-        match namespace {
-            Some(namespace) => self.connection.probe(&keys::meta(&namespace)).await,
-            None => Ok(()),
+        let Some(namespace) = namespace else {
+            return self
+                .connection
+                .info(&[keys::NAMESPACES.into()])
+                .await?
+                .iter()
+                .try_for_each(Self::refuse_eviction);
+        };
+        let archive = |shard| keys::ShardKeys::new(&namespace, shard).archive();
+        let mut used: Vec<String> = (0..self.settings.shards).map(archive).collect();
+        used.push(keys::meta(&namespace));
+        self.connection.info(&used).await?.iter().try_for_each(Self::refuse_eviction)?;
+        for key in &used {
+            self.connection.probe(key).await?;
         }
+        Ok(())
     }
 }
 

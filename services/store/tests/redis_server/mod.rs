@@ -41,11 +41,10 @@ impl RedisServer {
     /// A store over it with other settings.
     pub(crate) fn store_with(&self, change: impl FnOnce(&mut RedisSettings)) -> RedisStore {
         let mut settings = RedisSettings {
-            url: format!("redis://{}", self.address()),
             // Test machines are slow and busy.
             command_timeout: Duration::from_secs(10),
             reconnect_max: Duration::from_millis(200),
-            ..RedisSettings::default()
+            ..RedisSettings::new(format!("redis://{}", self.address()).parse().expect("an address"))
         };
         change(&mut settings);
         RedisStore::connect(settings).expect("the settings are good")
