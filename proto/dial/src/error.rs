@@ -25,6 +25,13 @@ const DEMOTED: &str = "READONLY";
 impl DialError {
     pub(crate) fn of(error: &Error) -> Self {
         let text = error.details();
+        if let Some((_, cause)) = text.split_once("InvalidCertificate(") {
+            // fred gives the cause only in the words of its types.
+            let cause = cause.trim_end_matches([' ', '}', ')']);
+            return DialError::Unavailable(format!(
+                "the server's certificate is not accepted ({cause}); check the host name and the option ca"
+            ));
+        }
         match error.kind() {
             ErrorKind::Timeout
             | ErrorKind::Canceled
