@@ -142,7 +142,8 @@ pub(crate) fn target() -> PyResult<(&'static str, String)> {
     Ok(match settings.target {
         Target::Local(directory) => ("local", directory.unwrap_or_default().to_string_lossy().into_owned()),
         Target::Unix(path) => ("remote", format!("unix:{}", path.display())),
-        Target::Http(address) | Target::Redis(address) => ("remote", address),
+        Target::Http(address) => ("remote", address),
+        Target::Redis(address) => ("remote", address.reveal().to_owned()),
     })
 }
 
