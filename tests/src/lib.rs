@@ -22,4 +22,4 @@ pub use prometheus::Prometheus;
 pub use redis::Redis;
 pub use scrape::{Scrape, get};
 pub use server::Server;
-pub use watch::Watch;
+pub use watch::{Watch, Watched};

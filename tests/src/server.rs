@@ -1,8 +1,13 @@
 //! Any role of the `metrifold` binary as a process of its own.
 
-use std::{path::Path, process::Command, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
 
 use anyhow::{Context, Result};
+use rustix::process::Signal;
 
 use crate::process::{Process, binary, eventually};
 
@@ -10,21 +15,54 @@ use crate::process::{Process, binary, eventually};
 pub struct Server {
     process: Process,
     url: String,
+    name: String,
+    arguments: Vec<String>,
+    environment: Vec<(String, String)>,
+    directory: PathBuf,
+    starts: usize,
 }
 
 impl Server {
     /// Starts a role on a free port and reads the address back from its first line.
     pub fn start(name: &str, arguments: &[&str], directory: &Path) -> Result<Server> {
-        let mut command = Command::new(binary()?);
-        command.args(arguments).args(["--listen", "127.0.0.1:0"]);
-        let process = Process::start(name, &mut command, directory)?;
-        let url = eventually(&format!("{name} listens"), Duration::from_secs(20), || {
-            let log = process.log();
-            let line =
-                log.lines().find_map(|line| line.split("listening on ").nth(1)).context("no address yet")?;
-            Ok(line.split_whitespace().next().context("an empty address")?.to_owned())
-        })?;
-        Ok(Server { process, url })
+        Server::with(name, arguments, &[], directory)
+    }
+
+    /// As [`Server::start`], with more environment variables.
+    pub fn with(
+        name: &str,
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+        directory: &Path,
+    ) -> Result<Server> {
+        let arguments: Vec<_> = arguments.iter().map(|word| (*word).to_owned()).collect();
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        let environment: Vec<_> = environment.iter().map(owned).collect();
+        let process = spawn(name, &arguments, &environment, directory, "127.0.0.1:0")?;
+        let url = listening(name, &process)?;
+        let (name, directory) = (name.to_owned(), directory.to_owned());
+        Ok(Server { process, url, name, arguments, environment, directory, starts: 1 })
+    }
+
+    /// Kills it by SIGKILL.
+    pub fn kill(&mut self) -> Result<()> {
+        self.process.signal(Signal::KILL)?;
+        self.process.wait(Duration::from_secs(10))?;
+        Ok(())
+    }
+
+    /// Starts it again after [`Server::kill`], on the same port.
+    pub fn start_again(&mut self) -> Result<()> {
+        let name = format!("{}-{}", self.name, self.starts);
+        self.starts += 1;
+        let listen = self.url.trim_start_matches("http://").to_owned();
+        // The port may be held for a moment by a connection of the former process.
+        eventually(&format!("{name} starts on {listen}"), Duration::from_secs(30), || {
+            let process = spawn(&name, &self.arguments, &self.environment, &self.directory, &listen)?;
+            listening(&name, &process)?;
+            self.process = process;
+            Ok(())
+        })
     }
 
     /// `http://127.0.0.1:<port>`.
@@ -37,8 +75,36 @@ impl Server {
         format!("{}/metrics", self.url)
     }
 
+    /// What it says of itself.
+    pub fn own_metrics(&self) -> String {
+        format!("{}/-/metrics", self.url)
+    }
+
     /// The process, to signal it or read its log.
     pub fn process(&mut self) -> &mut Process {
         &mut self.process
     }
+}
+
+fn spawn(
+    name: &str,
+    arguments: &[String],
+    environment: &[(String, String)],
+    directory: &Path,
+    listen: &str,
+) -> Result<Process> {
+    let mut command = Command::new(binary()?);
+    command.args(arguments).args(["--listen", listen]);
+    command.envs(environment.iter().map(|(name, value)| (name, value)));
+    Process::start(name, &mut command, directory)
+}
+
+/// The address that a process says it listens on.
+fn listening(name: &str, process: &Process) -> Result<String> {
+    eventually(&format!("{name} listens"), Duration::from_secs(20), || {
+        let log = process.log();
+        let line =
+            log.lines().find_map(|line| line.split("listening on ").nth(1)).context("no address yet")?;
+        Ok(line.split_whitespace().next().context("an empty address")?.to_owned())
+    })
 }

@@ -7,7 +7,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     thread::{self, JoinHandle},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Result, ensure};
@@ -15,8 +15,21 @@ use anyhow::{Result, ensure};
 use crate::Scrape;
 
 /// What a watch has seen.
+#[derive(Clone, Copy, Debug)]
+pub struct Watched {
+    /// Scrapes that succeeded.
+    pub samples: usize,
+    /// Scrapes that failed: a scrape may say 503, but not lie.
+    pub refused: usize,
+    /// Longest time without a scrape that succeeded, at any of the addresses.
+    pub gap: Duration,
+}
+
 #[derive(Default)]
 struct Seen {
+    /// By address: when it last succeeded.
+    successes: BTreeMap<String, Instant>,
+    gap: Duration,
     highest: BTreeMap<String, f64>,
     samples: usize,
     refused: usize,
@@ -44,7 +57,8 @@ impl Watch {
                     if stop.load(Ordering::Relaxed) {
                         return;
                     }
-                    seen.lock().expect("no panic under this lock").take(Scrape::of(url));
+                    let scrape = Scrape::of(url);
+                    seen.lock().expect("no panic under this lock").take(url, scrape);
                     thread::park_timeout(Watch::INTERVAL);
                 }
             }
@@ -52,9 +66,8 @@ impl Watch {
         Watch { stop, seen, thread: Some(thread) }
     }
 
-    /// Ends the watch; an error names every decrease. At least `samples_min` scrapes must have succeeded. Returns how
-    /// many scrapes failed (a scrape may say 503, but not lie).
-    pub fn finish(mut self, samples_min: usize) -> Result<usize> {
+    /// Ends the watch; an error names every decrease. At least `samples_min` scrapes must have succeeded.
+    pub fn finish(mut self, samples_min: usize) -> Result<Watched> {
         self.stop.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take() {
             thread.thread().unpark();
@@ -68,7 +81,7 @@ impl Watch {
             seen.samples,
             seen.refused
         );
-        Ok(seen.refused)
+        Ok(Watched { samples: seen.samples, refused: seen.refused, gap: seen.gap })
     }
 }
 
@@ -79,7 +92,13 @@ impl Drop for Watch {
 }
 
 impl Seen {
-    fn take(&mut self, scrape: Result<Scrape>) {
+    fn take(&mut self, url: &str, scrape: Result<Scrape>) {
+        let now = Instant::now();
+        let last = self.successes.entry(url.to_owned()).or_insert(now);
+        self.gap = self.gap.max(now - *last);
+        if scrape.is_ok() {
+            *last = now;
+        }
         let Ok(scrape) = scrape else {
             self.refused += 1;
             return;

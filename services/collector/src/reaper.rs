@@ -64,20 +64,25 @@ impl Reaper {
         Reaper { store, namespace, settings, shards: HashMap::new(), is_failing: false }
     }
 
-    /// Passes over the store at every interval, until `shutdown`.
-    pub async fn run(mut self, shutdown: CancellationToken) {
+    /// Passes over the store at every interval, until `shutdown`; calls `passed` after each pass without an error.
+    pub async fn run(mut self, shutdown: CancellationToken, passed: impl Fn()) {
         let mut ticks = tokio::time::interval(self.settings.interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 () = shutdown.cancelled() => return,
-                _ = ticks.tick() => self.pass().await,
+                _ = ticks.tick() => {
+                    if self.pass().await {
+                        passed();
+                    }
+                }
             }
         }
     }
 
-    /// Tends every shard once. A store that fails is tried again at the next pass; only the change is logged.
-    pub async fn pass(&mut self) {
+    /// Tends every shard once; whether that went without an error. A store that fails is tried again at the next pass;
+    /// only the change is logged.
+    pub async fn pass(&mut self) -> bool {
         let outcome = self.tend_namespaces().await;
         let was_failing = std::mem::replace(&mut self.is_failing, outcome.is_err());
         match outcome {
@@ -86,6 +91,7 @@ impl Reaper {
             Err(error) if was_failing => tracing::debug!(%error, "the store still cannot be tended"),
             Err(error) => tracing::warn!(%error, "the store cannot be tended: nothing is folded meanwhile"),
         }
+        !self.is_failing
     }
 
     async fn tend_namespaces(&mut self) -> Result<(), StoreError> {

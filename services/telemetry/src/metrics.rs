@@ -21,6 +21,8 @@ pub struct Metrics {
     pub commit_conflicts: IntCounter,
     /// [`names::RESTORES`].
     pub restores: IntCounter,
+    /// [`names::REAPER_PASSES`].
+    pub reaper_passes: IntCounter,
     /// [`names::STORE_ERRORS`], label `operation`.
     pub store_errors: IntCounterVec,
     /// [`names::SCRAPES`], label `result`.
@@ -58,6 +60,7 @@ impl Metrics {
             trimmed: counter(names::TRIMMED)?,
             commit_conflicts: counter(names::COMMIT_CONFLICTS)?,
             restores: counter(names::RESTORES)?,
+            reaper_passes: counter(names::REAPER_PASSES)?,
             store_errors: counters(names::STORE_ERRORS)?,
             scrapes: counters(names::SCRAPES)?,
             scrape_duration: add(registry, Histogram::with_opts(duration)?)?,

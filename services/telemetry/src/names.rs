@@ -45,6 +45,13 @@ pub const RESTORES: MetricName = named(
     "Shards that this process opened or restored after their store was new, emptied or rolled back.",
     &[],
 );
+/// Passes of the reaper.
+pub const REAPER_PASSES: MetricName = named(
+    "metrifold_reaper_passes_total",
+    "Passes over all shards of the store that went without an error: dead sources are folded, and what the store holds \
+     is remembered in case it loses it.",
+    &[],
+);
 /// Store operations that failed.
 pub const STORE_ERRORS: MetricName = named(
     "metrifold_store_errors_total",
@@ -95,13 +102,14 @@ pub const VIEW_RESETS: MetricName = named(
 );
 
 /// All of the above, in the order of the page.
-pub const ALL: [MetricName; 15] = [
+pub const ALL: [MetricName; 16] = [
     PUSHES,
     PUSHES_REFUSED,
     FOLDED,
     TRIMMED,
     COMMIT_CONFLICTS,
     RESTORES,
+    REAPER_PASSES,
     STORE_ERRORS,
     SCRAPES,
     SCRAPE_DURATION,

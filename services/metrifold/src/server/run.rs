@@ -30,7 +30,7 @@ pub(crate) async fn run(role: Role, settings: Settings) -> Result<(), ServerErro
     let address = listeners.address();
 
     let mut parts = Parts::new();
-    reap(&mut parts, store.clone(), &settings);
+    reap(&mut parts, store.clone(), &settings, &metrics);
     if let Some(Place::Ours(directory, lock)) = place {
         watch(&mut parts, directory, lock, store.clone(), &settings, &metrics)?;
     }
@@ -62,11 +62,11 @@ fn take_place(settings: &Settings) -> Result<Place, ServerError> {
     }
 }
 
-fn reap(parts: &mut Parts, store: Arc<dyn Store>, settings: &Settings) {
+fn reap(parts: &mut Parts, store: Arc<dyn Store>, settings: &Settings, metrics: &Metrics) {
     let reaper = Reaper::new(store, settings.redis.namespace.clone(), compose::reaper(settings));
-    let drain = parts.drain();
+    let (drain, passes) = (parts.drain(), metrics.reaper_passes.clone());
     parts.spawn(async move {
-        reaper.run(drain).await;
+        reaper.run(drain, || passes.inc()).await;
         Ok(())
     });
 }
@@ -82,7 +82,7 @@ fn watch(
 ) -> Result<(), ServerError> {
     let targets = compose::targets(store, settings, metrics)?;
     if let Some(upstream) = targets.upstream_store {
-        reap(parts, upstream, settings);
+        reap(parts, upstream, settings, metrics);
     }
     let agent = Agent::new(directory, lock, targets.all, compose::agent(settings));
     let (status, metrics) = (agent.status(), metrics.clone());

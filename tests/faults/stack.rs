@@ -1,0 +1,356 @@
+//! The system under test: Redis, two collectors, two exporters, an agent, workers of every kind, and a watch.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+use anyhow::{Context, Result, ensure};
+use metrifold_tests::{Process, Redis, Scrape, Server, Watch, eventually, get, rust_example};
+use rustix::process::Signal;
+use tempfile::TempDir;
+
+/// Time that anything may take that is expected to happen.
+pub(crate) const AMPLE: Duration = Duration::from_secs(60);
+/// How long a scrape may be refused after the store came back: a pass of a reaper (1 s), the grace of one without a
+/// memory (1 s), the settling (2 s), reconnecting (1 s), and as much again for two slow cores.
+pub(crate) const REFUSED_MAX: Duration = Duration::from_secs(10);
+/// The time to live of a source. Short, so that tests see it pass.
+pub(crate) const TTL: Duration = Duration::from_secs(4);
+
+const NAMESPACE: &str = "faults";
+const EVENTS_PER_SECOND: &str = "200";
+
+/// How a worker brings its values to the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// By gRPC to the collector of this number.
+    Collector(usize),
+    /// Straight to Redis.
+    Redis,
+    /// Through its segment and the agent.
+    Agent,
+}
+
+/// Eight by collectors, eight straight to Redis, four by the agent.
+const WAYS: [Way; 20] = {
+    let mut ways = [Way::Redis; 20];
+    let mut number = 0;
+    while number < 8 {
+        ways[number] = Way::Collector(number % 2);
+        number += 1;
+    }
+    while number < 12 {
+        ways[number] = Way::Agent;
+        number += 1;
+    }
+    ways
+};
+
+/// What differs between tests.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    /// More environment variables of all servers.
+    pub(crate) environment: Vec<(&'static str, String)>,
+    /// Where servers and direct writers find Redis.
+    pub(crate) redis_url: String,
+}
+
+impl Settings {
+    pub(crate) fn new(redis_url: &str) -> Settings {
+        let environment = vec![
+            ("METRIFOLD_STORE__SETTLE", "2s".to_owned()),
+            ("METRIFOLD_STORE__RESTORE_GRACE", "1s".to_owned()),
+            ("METRIFOLD_WORKERS__TTL", format!("{}s", TTL.as_secs())),
+            ("METRIFOLD_AGENT__PUSH_INTERVAL", "200ms".to_owned()),
+        ];
+        Settings { environment, redis_url: redis_url.to_owned() }
+    }
+
+    /// The same with one more variable.
+    pub(crate) fn set(mut self, name: &'static str, value: &str) -> Settings {
+        self.environment.push((name, value.to_owned()));
+        self
+    }
+}
+
+/// Events that the ledgers bear witness to: at least, and at most, this many.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Truth {
+    pub(crate) least: u64,
+    pub(crate) most: u64,
+    /// What a stated bound allows to be missing.
+    pub(crate) loss: u64,
+}
+
+/// One worker process and the ledger that it keeps outside Metrifold.
+pub(crate) struct Worker {
+    pub(crate) way: Way,
+    process: Process,
+    ledger: PathBuf,
+}
+
+impl Worker {
+    /// Started, finished, acknowledged; nothing yet of one that is still starting.
+    pub(crate) fn words(&self) -> Result<[u64; 3]> {
+        let bytes = match std::fs::read(&self.ledger) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok([0; 3]),
+            bytes => bytes?,
+        };
+        let (words, _) = bytes.as_chunks::<8>();
+        Ok(words.first_chunk::<3>().map_or([0; 3], |words| words.map(u64::from_le_bytes)))
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) -> Result<()> {
+        self.process.signal(signal)
+    }
+
+    /// Waits until so many events more are acknowledged: its values are in the store.
+    pub(crate) fn wait_for_acknowledged(&self, more: u64) -> Result<()> {
+        let [.., before] = self.words()?;
+        eventually("a worker's pushes are acknowledged", AMPLE, || {
+            let [.., now] = self.words()?;
+            ensure!(now >= before + more, "{now} after {before}: {}", self.process.log());
+            Ok(())
+        })
+    }
+}
+
+/// Everything, running.
+pub(crate) struct Stack {
+    settings: Settings,
+    pub(crate) collectors: Vec<Server>,
+    pub(crate) exporters: Vec<Server>,
+    pub(crate) agent: Server,
+    pub(crate) workers: Vec<Worker>,
+    /// Of the workers that ended.
+    truth: Truth,
+    started: usize,
+    watch: Option<Watch>,
+    directory: TempDir,
+}
+
+impl Stack {
+    /// Starts it all and waits until every worker is in the view.
+    pub(crate) fn start(settings: Settings) -> Result<Stack> {
+        let mut directory = tempfile::tempdir()?;
+        if std::env::var_os("FAULTS_KEEP").is_some() {
+            directory.disable_cleanup(true);
+            println!("logs and ledgers stay in {}", directory.path().display());
+        }
+        let roles = |role: &str| -> Result<Vec<Server>> {
+            (0..2).map(|number| settings.server(role, number, directory.path())).collect()
+        };
+        let (collectors, exporters) = (roles("collector")?, roles("exporter")?);
+        let agent = settings.agent(collectors[0].url(), directory.path())?;
+        let mut stack = Stack {
+            settings,
+            collectors,
+            exporters,
+            agent,
+            workers: Vec::new(),
+            truth: Truth::default(),
+            started: 0,
+            watch: None,
+            directory,
+        };
+        for way in WAYS {
+            let worker = stack.spawn(way)?;
+            stack.workers.push(worker);
+        }
+        for worker in &stack.workers {
+            worker.wait_for_acknowledged(1)?;
+        }
+        let urls: Vec<_> = stack.exporters.iter().map(Server::metrics).collect();
+        for url in &urls {
+            eventually("a view is served", AMPLE, || Scrape::of(url))?;
+        }
+        stack.watch = Some(Watch::start(&urls));
+        Ok(stack)
+    }
+
+    fn spawn(&mut self, way: Way) -> Result<Worker> {
+        let number = self.started;
+        self.started += 1;
+        let ledger = self.directory.path().join(format!("ledger-{number}"));
+        let target = match way {
+            Way::Collector(number) => self.collectors[number].url().to_owned(),
+            Way::Redis => self.settings.redis_url.clone(),
+            Way::Agent => format!("local:{}", segments(self.directory.path()).display()),
+        };
+        let mut command = Command::new(rust_example("worker")?);
+        command
+            .args(["--target", &target, "--rate", EVENTS_PER_SECOND, "--flush-every", "100ms", "--ledger"])
+            .arg(&ledger)
+            .env("METRIFOLD_NAMESPACE", NAMESPACE)
+            .env("METRIFOLD_PUSH_INTERVAL", "200ms");
+        let process = Process::start(&format!("worker-{number}"), &mut command, self.directory.path())?;
+        Ok(Worker { way, process, ledger })
+    }
+
+    /// The first workers of each way, of the first collector among them.
+    pub(crate) fn one_of_each(&self) -> Vec<usize> {
+        let first = |wanted: Way| self.workers.iter().position(|worker| worker.way == wanted);
+        [Way::Collector(0), Way::Collector(1), Way::Redis, Way::Agent].into_iter().filter_map(first).collect()
+    }
+
+    /// SIGKILLs a worker and starts another one in its place. What it had counted but not yet brought into safety may
+    /// be lost with it, as the manual's bound for a process that pushes for itself, or gathers by itself, says.
+    pub(crate) fn kill_worker(&mut self, number: usize) -> Result<()> {
+        let worker = &mut self.workers[number];
+        worker.signal(Signal::KILL)?;
+        worker.process.wait(AMPLE)?;
+        let [started, _, acknowledged] = worker.words()?;
+        self.truth.least += acknowledged;
+        self.truth.most += started;
+        let way = worker.way;
+        self.workers[number] = self.spawn(way)?;
+        Ok(())
+    }
+
+    /// Takes note of a loss that a stated bound allows.
+    pub(crate) fn allow_loss(&mut self, events: u64) {
+        self.truth.loss += events;
+    }
+
+    /// Kills a server by SIGKILL and starts it again, with an empty memory.
+    pub(crate) fn restart(server: &mut Server) -> Result<()> {
+        server.kill()?;
+        server.start_again()
+    }
+
+    /// Waits until every worker has had pushes acknowledged from now on.
+    pub(crate) fn wait_until_all_push(&self) -> Result<()> {
+        self.workers.iter().try_for_each(|worker| worker.wait_for_acknowledged(1))
+    }
+
+    /// Waits until both exporters have shown more events than now: the system is as before.
+    pub(crate) fn wait_until_all_go_on(&self) -> Result<()> {
+        self.wait_until_all_push()?;
+        for exporter in &self.exporters {
+            let url = exporter.metrics();
+            let before = eventually("a view is served", AMPLE, || Scrape::of(&url))?;
+            eventually("the view goes on", AMPLE, || {
+                let now = Scrape::of(&url)?.value("worker_events_total");
+                ensure!(now > before.value("worker_events_total"), "still {now}");
+                Ok(())
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Waits until everybody who died is folded.
+    pub(crate) fn wait_until_folded(&self) -> Result<()> {
+        eventually("the dead are folded", AMPLE + TTL, || {
+            let (live, dead) = (self.sources("live")?, self.sources("dead")?);
+            ensure!(live == self.workers.len() as f64 && dead == 0.0, "{live} live, {dead} dead");
+            Ok(())
+        })
+    }
+
+    /// Waits until every server has read all that is in the store now, so that what a source which died pushed last
+    /// survives even a store that loses everything. (What nobody read before that is the bound of a total loss.)
+    pub(crate) fn wait_until_remembered(&self) -> Result<()> {
+        for server in self.collectors.iter().chain(&self.exporters) {
+            let passes = || -> Result<f64> {
+                Ok(Scrape::parse(&get(&server.own_metrics())?)?.value("metrifold_reaper_passes_total"))
+            };
+            let before = passes()?;
+            eventually("a whole pass over the store", AMPLE, || {
+                let now = passes()?;
+                // One may have been under way.
+                ensure!(now >= before + 2.0, "{now} passes of {} after {before}", server.url());
+                Ok(())
+            })?;
+        }
+        Ok(())
+    }
+
+    /// How many sources are `live`, `dead` or `folded`, as the first exporter says after a scrape.
+    pub(crate) fn sources(&self, state: &str) -> Result<f64> {
+        let exporter = &self.exporters[0];
+        Scrape::of(&exporter.metrics())?;
+        let own = Scrape::parse(&get(&exporter.own_metrics())?)?;
+        let mut found = own.starting("metrifold_sources{");
+        let found = found.find(|(series, _)| series.contains(&format!("state=\"{state}\"")));
+        found.map(|(_, value)| value).context("no such state")
+    }
+
+    /// Ends all workers in order, and demands: nothing of theirs is lost, both exporters show what the ledgers say,
+    /// nothing ever went down, and at no time was there no view for longer than `gap_max`.
+    pub(crate) fn finish(mut self, gap_max: Duration) -> Result<()> {
+        for worker in &self.workers {
+            worker.signal(Signal::TERM)?;
+        }
+        let mut truth = self.truth;
+        for worker in &mut self.workers {
+            worker.process.wait(AMPLE)?;
+            let [started, finished, acknowledged] = worker.words()?;
+            ensure!(
+                started == finished && finished == acknowledged,
+                "an orderly end loses nothing: {started} started, {finished} finished, {acknowledged} acknowledged: {}",
+                worker.process.log()
+            );
+            truth.least += finished;
+            truth.most += finished;
+        }
+        for exporter in &self.exporters {
+            let url = exporter.metrics();
+            eventually("the view shows what the ledgers say", AMPLE, || check(&Scrape::of(&url)?, truth))?;
+        }
+        let watched = self.watch.take().context("the watch runs from the start")?.finish(10)?;
+        // Once more: nothing comes to it after the end.
+        for exporter in &self.exporters {
+            check(&Scrape::of(&exporter.metrics())?, truth)?;
+        }
+        println!("{truth:?}, {watched:?}");
+        ensure!(watched.gap <= gap_max, "no view for {:?}, at most {gap_max:?} was promised", watched.gap);
+        Ok(())
+    }
+}
+
+impl Settings {
+    fn server(&self, role: &str, number: usize, directory: &Path) -> Result<Server> {
+        let arguments = [role, "--redis-url", &self.redis_url, "--namespace", NAMESPACE];
+        Server::with(&format!("{role}-{number}"), &arguments, &self.environment(), directory)
+    }
+
+    fn agent(&self, upstream: &str, directory: &Path) -> Result<Server> {
+        let segments = segments(directory);
+        std::fs::create_dir_all(&segments)?;
+        let segments = segments.display().to_string();
+        let arguments = ["agent", "--to", upstream, "--segment-dir", &segments, "--namespace", NAMESPACE];
+        Server::with("agent", &arguments, &self.environment(), directory)
+    }
+
+    fn environment(&self) -> Vec<(&str, &str)> {
+        self.environment.iter().map(|(name, value)| (*name, value.as_str())).collect()
+    }
+}
+
+fn segments(directory: &Path) -> PathBuf {
+    directory.join("segments")
+}
+
+/// A counter, a labelled counter and a histogram, all of the same events.
+fn check(scrape: &Scrape, truth: Truth) -> Result<()> {
+    let by_path: f64 = scrape.starting("worker_requests_total{").map(|(_, value)| value).sum();
+    for merged in [scrape.value("worker_events_total"), by_path, scrape.value("worker_seconds_count")] {
+        ensure!(
+            ((truth.least - truth.loss) as f64..=truth.most as f64).contains(&merged),
+            "{merged} of {truth:?}"
+        );
+    }
+    Ok(())
+}
+
+/// A Redis and the whole stack over it.
+pub(crate) fn on_redis(
+    settings: &[&str],
+    change: impl FnOnce(Settings) -> Settings,
+) -> Result<(Redis, Stack)> {
+    let redis = Redis::with(settings, &[])?;
+    let stack = Stack::start(change(Settings::new(&redis.url())))?;
+    Ok((redis, stack))
+}
