@@ -4,9 +4,11 @@
 //! in turn. It ends with the workers in order, and demands exact totals at the end, no decrease by one bit at any
 //! sample in between, and no time without a view that is longer than the bound it states.
 
+mod cluster;
 mod full;
 mod killed;
 mod paused;
 mod redis_lost;
 mod schedule;
+mod sentinel;
 mod stack;

@@ -243,8 +243,10 @@ impl Stack {
     /// Waits until everybody who died is folded.
     pub(crate) fn wait_until_folded(&self) -> Result<()> {
         eventually("the dead are folded", AMPLE + TTL, || {
-            let (live, dead) = (self.sources("live")?, self.sources("dead")?);
+            let (live, dead, folded) =
+                (self.sources("live")?, self.sources("dead")?, self.sources("folded")?);
             ensure!(live == self.workers.len() as f64 && dead == 0.0, "{live} live, {dead} dead");
+            ensure!(folded == (self.started - self.workers.len()) as f64, "{folded} folded");
             Ok(())
         })
     }

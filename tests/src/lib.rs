@@ -4,6 +4,7 @@
 //! [`Prometheus`] are processes that end with their guard; [`Watch`] samples `/metrics` and refuses any decrease by a
 //! single bit; [`Ledger`] holds the truth that the application wrote outside Metrifold.
 
+mod cluster;
 mod gunicorn;
 mod ledger;
 mod load;
@@ -11,9 +12,11 @@ mod process;
 mod prometheus;
 mod redis;
 mod scrape;
+mod sentinel;
 mod server;
 mod watch;
 
+pub use cluster::Cluster;
 pub use gunicorn::{Gunicorn, GunicornSettings};
 pub use ledger::Ledger;
 pub use load::Load;
@@ -21,5 +24,6 @@ pub use process::{Process, eventually, free_port, kill, python, repository, rust
 pub use prometheus::Prometheus;
 pub use redis::Redis;
 pub use scrape::{Scrape, get};
+pub use sentinel::Sentinel;
 pub use server::Server;
 pub use watch::{Watch, Watched};

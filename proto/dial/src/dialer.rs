@@ -139,8 +139,15 @@ impl Dialer {
             }
             Route::Sentinel { sentinels, master: name, login, line } => {
                 let open = async || {
-                    let door = sentinel::find(sentinels, name, login, &self.manner).await?;
-                    Master::open(&door, &self.manner).await
+                    let ask = || sentinel::find(sentinels, name, login, &self.manner);
+                    let door = ask().await?;
+                    let master = Master::open(&door, &self.manner).await?;
+                    // A master that hung while another was promoted in its place answers when it wakes up, and would
+                    // be written to until the sentinels demote it.
+                    match ask().await? {
+                        now if now == door => Ok(master),
+                        _ => Err(DialError::Unavailable(format!("{door} is no longer the master {name:?}"))),
+                    }
                 };
                 let master = line.master(open).await?;
                 Ok((sentinels[0].clone(), master))

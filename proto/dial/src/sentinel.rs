@@ -1,8 +1,7 @@
 //! Asking sentinels for the master.
 
 use bytes::Bytes;
-use fred::prelude::Value;
-use futures::{StreamExt, stream::FuturesUnordered};
+use futures::future::join_all;
 
 use crate::{
     DialError,
@@ -10,7 +9,18 @@ use crate::{
     connection::{Connection, Manner, flat},
 };
 
-/// The master's door, by the first sentinel that knows it: all are asked at once, so that one that hangs delays nobody.
+/// What one sentinel believes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Belief {
+    /// Counts fail-overs: of two beliefs, the one with the higher epoch is newer.
+    epoch: u64,
+    door: Door,
+}
+
+/// The master's door, as the sentinel knows that has heard of the last fail-over.
+///
+/// All are asked, and all answers are waited for: after a fail-over the others need some seconds to hear of it, and the
+/// former master, if it comes back, goes on as a master for as long. What would be written there would be lost.
 pub(crate) async fn find(
     sentinels: &[Door],
     name: &str,
@@ -18,28 +28,58 @@ pub(crate) async fn find(
     manner: &Manner,
 ) -> Result<Door, DialError> {
     let manner = Manner { login: login.clone(), database: 0, ..manner.clone() };
-    let mut answers: FuturesUnordered<_> =
-        sentinels.iter().map(|sentinel| ask(sentinel, name, &manner)).collect();
-    let mut failures = Vec::new();
-    while let Some(answer) = answers.next().await {
-        match answer {
-            Ok(door) => return Ok(door),
-            Err(error) => failures.push(error.to_string()),
-        }
-    }
-    Err(DialError::Unavailable(format!("no sentinel names the master {name:?}: {}", failures.join("; "))))
+    let answers = join_all(sentinels.iter().map(|sentinel| ask(sentinel, name, &manner))).await;
+    let failures: Vec<_> =
+        answers.iter().filter_map(|answer| answer.as_ref().err()).map(ToString::to_string).collect();
+    let newest = answers.into_iter().flatten().max_by_key(|belief| belief.epoch);
+    newest.map(|belief| belief.door).ok_or_else(|| {
+        DialError::Unavailable(format!("no sentinel names the master {name:?}: {}", failures.join("; ")))
+    })
 }
 
-async fn ask(sentinel: &Door, name: &str, manner: &Manner) -> Result<Door, DialError> {
+async fn ask(sentinel: &Door, name: &str, manner: &Manner) -> Result<Belief, DialError> {
     let connection = Connection::open(sentinel, manner).await?;
-    let question = ["SENTINEL", "GET-MASTER-ADDR-BY-NAME", name];
-    let question = question.map(|word| Bytes::copy_from_slice(word.as_bytes())).to_vec();
-    let mut answers = connection.send(&[question], manner.settings.connect_timeout).await;
-    let answer =
-        answers.pop().unwrap_or(Ok(Value::Null)).map_err(|cause| DialError::of(&cause).at(sentinel))?;
-    let words = flat(answer);
-    let text = |place: usize| words.get(place).and_then(|word| std::str::from_utf8(word).ok());
-    let door = text(0).zip(text(1).and_then(|port| port.parse().ok()));
-    let door = door.map(|(host, port)| Door::Tcp { host: host.to_owned(), port });
-    door.ok_or_else(|| DialError::Unavailable(format!("{sentinel} knows no such master")))
+    let question = |word: &'static str| {
+        ["SENTINEL", word, name].map(|word| Bytes::copy_from_slice(word.as_bytes())).to_vec()
+    };
+    // The state first: the address is not older then. (The state's own address is the former master's for as long as
+    // a fail-over goes on.)
+    let questions = [question("MASTER"), question("GET-MASTER-ADDR-BY-NAME")];
+    let answers = connection.send(&questions, manner.settings.connect_timeout).await;
+    let answers = answers.into_iter().map(|answer| answer.map(flat)).collect::<Result<Vec<_>, _>>();
+    let answers = answers.map_err(|cause| DialError::of(&cause).at(sentinel))?;
+    let belief = match answers.as_slice() {
+        [state, address] => read(state, address),
+        _ => None,
+    };
+    belief.ok_or_else(|| DialError::Unavailable(format!("{sentinel} knows no such master")))
+}
+
+/// Reads the state, names and values in turn, and the address, host and port.
+fn read(state: &[Bytes], address: &[Bytes]) -> Option<Belief> {
+    let (pairs, _) = state.as_chunks::<2>();
+    let (_, epoch) =
+        pairs.iter().map(|[name, value]| (name, value)).find(|(name, _)| *name == "config-epoch")?;
+    let [host, port] = address else { return None };
+    let text = |word| std::str::from_utf8(word).ok();
+    let door = Door::Tcp { host: text(host)?.to_owned(), port: text(port)?.parse().ok()? };
+    Some(Belief { epoch: text(epoch)?.parse().ok()?, door })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words<const N: usize>(words: [&'static str; N]) -> Vec<Bytes> {
+        words.map(|word| Bytes::from_static(word.as_bytes())).to_vec()
+    }
+
+    #[test]
+    fn a_sentinels_belief_is_its_address_at_the_epoch_of_its_state() {
+        let state = words(["name", "main", "ip", "former", "port", "1", "config-epoch", "3"]);
+        let door = Door::Tcp { host: "::1".into(), port: 7000 };
+        assert_eq!(read(&state, &words(["::1", "7000"])), Some(Belief { epoch: 3, door }));
+        assert_eq!(read(&state[..6], &words(["::1", "7000"])), None);
+        assert_eq!(read(&state, &[]), None);
+    }
 }

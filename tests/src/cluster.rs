@@ -1,0 +1,169 @@
+//! A Redis Cluster of three masters and three replicas.
+
+use std::{process::Command, time::Duration};
+
+use anyhow::{Context, Result, ensure};
+use rustix::process::Signal;
+use tempfile::TempDir;
+
+use crate::process::{Process, eventually, free_port};
+
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// Six nodes.
+pub struct Cluster {
+    nodes: Vec<Node>,
+    _directory: TempDir,
+}
+
+struct Node {
+    process: Process,
+    port: u16,
+}
+
+impl Node {
+    fn command(&self, words: &[&str]) -> Result<String> {
+        let output = Command::new("redis-cli").args(["-p", &self.port.to_string()]).args(words).output()?;
+        ensure!(output.status.success(), "redis-cli fails: {}", String::from_utf8_lossy(&output.stderr));
+        Ok(String::from_utf8(output.stdout)?.trim().to_owned())
+    }
+}
+
+impl Cluster {
+    /// Starts the nodes and waits until every master has its replica and every slot its master.
+    pub fn start() -> Result<Cluster> {
+        let directory = tempfile::tempdir()?;
+        let node = |number| -> Result<Node> {
+            let port = free_port()?;
+            let home = directory.path().join(format!("node-{number}"));
+            std::fs::create_dir(&home)?;
+            let mut command = Command::new("redis-server");
+            command.args([
+                "--port",
+                &port.to_string(),
+                "--bind",
+                "127.0.0.1",
+                "--save",
+                "",
+                "--appendonly",
+                "no",
+            ]);
+            // The bus takes the port plus 10000 unless told otherwise, which may be taken or no port at all.
+            command.args(["--cluster-enabled", "yes", "--cluster-port", &free_port()?.to_string()]);
+            command
+                .args(["--cluster-node-timeout", "2000", "--repl-diskless-sync-delay", "0", "--dir"])
+                .arg(&home);
+            Ok(Node { process: Process::start("redis", &mut command, &home)?, port })
+        };
+        let nodes: Vec<Node> = (0..6).map(node).collect::<Result<_>>()?;
+        let cluster = Cluster { nodes, _directory: directory };
+        for node in &cluster.nodes {
+            eventually("a node answers", DEADLINE, || {
+                ensure!(node.command(&["PING"])? == "PONG", "it does not");
+                Ok(())
+            })?;
+        }
+        let mut create = Command::new("redis-cli");
+        create.args(["--cluster", "create"]).args(cluster.doors());
+        let output = create.args(["--cluster-replicas", "1", "--cluster-yes"]).output()?;
+        ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+        cluster.wait_until_whole(3)?;
+        Ok(cluster)
+    }
+
+    fn doors(&self) -> Vec<String> {
+        self.nodes.iter().map(|node| format!("127.0.0.1:{}", node.port)).collect()
+    }
+
+    /// `redis-cluster://…` with all nodes.
+    pub fn url(&self) -> String {
+        format!("redis-cluster://{}", self.doors().join(","))
+    }
+
+    /// Waits until so many replicas are in step and every running node finds the Cluster in order.
+    pub fn wait_until_whole(&self, replicas: usize) -> Result<()> {
+        eventually("the Cluster is whole", DEADLINE, || {
+            let mut in_step = 0;
+            for node in &self.nodes {
+                let Ok(state) = node.command(&["CLUSTER", "INFO"]) else { continue };
+                ensure!(state.contains("cluster_state:ok"), "{}: {state}", node.port);
+                in_step +=
+                    usize::from(node.command(&["INFO", "replication"])?.contains("master_link_status:up"));
+            }
+            ensure!(in_step >= replicas, "{in_step} replicas in step");
+            Ok(())
+        })
+    }
+
+    /// The node that holds a key, as the others say: asks the one of this number.
+    fn master_of(&self, key: &str, asked: usize) -> Result<usize> {
+        let slot: u16 = self.nodes[asked].command(&["CLUSTER", "KEYSLOT", key])?.parse()?;
+        let table = self.nodes[asked].command(&["CLUSTER", "NODES"])?;
+        for line in table.lines().filter(|line| line.contains("master") && !line.contains("fail")) {
+            let words: Vec<_> = line.split_whitespace().collect();
+            let holds = words.iter().skip(8).filter(|word| !word.starts_with('[')).any(|range| {
+                let (first, last) = range.split_once('-').unwrap_or((range, range));
+                first.parse::<u16>().is_ok_and(|first| first <= slot)
+                    && last.parse::<u16>().is_ok_and(|last| slot <= last)
+            });
+            if holds {
+                let port = words[1].split(['@', ':']).nth(1).context("no port")?;
+                return self.nodes.iter().position(|node| node.port.to_string() == port).context("unknown");
+            }
+        }
+        anyhow::bail!("nobody holds {key}")
+    }
+
+    /// The master of a key.
+    pub fn master(&self, key: &str) -> Result<usize> {
+        self.master_of(key, 0)
+    }
+
+    /// Sends a signal to a node.
+    pub fn signal(&self, node: usize, signal: Signal) -> Result<()> {
+        self.nodes[node].process.signal(signal)
+    }
+
+    /// Waits until a key is held by another node than `former`.
+    pub fn wait_for_promotion(&self, key: &str, former: usize) -> Result<usize> {
+        let asked = usize::from(former == 0);
+        eventually("a replica is promoted", DEADLINE, || {
+            let now = self.master_of(key, asked)?;
+            ensure!(now != former, "not yet");
+            Ok(now)
+        })
+    }
+
+    /// Moves the slot of a key, with all its keys, to another master, while it is in use.
+    pub fn migrate(&self, key: &str, to: usize) -> Result<()> {
+        let from = self.master(key)?;
+        let slot = self.nodes[0].command(&["CLUSTER", "KEYSLOT", key])?;
+        let id = |node: usize| self.nodes[node].command(&["CLUSTER", "MYID"]);
+        let (from_id, to_id) = (id(from)?, id(to)?);
+        self.nodes[to].command(&["CLUSTER", "SETSLOT", &slot, "IMPORTING", &from_id])?;
+        self.nodes[from].command(&["CLUSTER", "SETSLOT", &slot, "MIGRATING", &to_id])?;
+        let port = self.nodes[to].port.to_string();
+        eventually("all keys have moved", DEADLINE, || {
+            let keys = self.nodes[from].command(&["CLUSTER", "GETKEYSINSLOT", &slot, "10"])?;
+            for key in keys.lines().filter(|key| !key.is_empty()) {
+                let moved = self.nodes[from].command(&[
+                    "MIGRATE",
+                    "127.0.0.1",
+                    &port,
+                    key,
+                    "0",
+                    "5000",
+                    "REPLACE",
+                ])?;
+                ensure!(moved == "OK" || moved == "NOKEY", "{key}: {moved}");
+            }
+            ensure!(keys.is_empty(), "some are left");
+            Ok(())
+        })?;
+        for node in [to, from].into_iter().chain(0..self.nodes.len()) {
+            // Replicas are told by their masters.
+            let _ = self.nodes[node].command(&["CLUSTER", "SETSLOT", &slot, "NODE", &to_id]);
+        }
+        Ok(())
+    }
+}
