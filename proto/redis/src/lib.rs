@@ -21,6 +21,19 @@
 //! whoever connects reads the run id once (`INFO`) and hands it to every script, which compares it with the shard's
 //! before it does anything else, in the same atomic step: no restart and no fail-over can come between check and push.
 //!
+//! # Versions of the blobs
+//!
+//! Every blob names its kind and its format version in the first two of its eight header bytes; the next two stay zero
+//! in every version.
+//!
+//! | who | meets | what happens |
+//! |---|---|---|
+//! | a new reader | old data | reads it: golden bytes of every version are kept and tested |
+//! | an old reader | new data | refuses it with [`BlobError::UnknownVersion`], which names kind and version |
+//! | an old reader | old and new descriptors, appended | refuses the whole list in the same way |
+//! | an old push script | a tombstone of a later version | refuses the push with an error; nothing is changed |
+//! | any reader | a flipped bit | refuses it, mostly with [`BlobError::Checksum`]; in a header or a length by its own error |
+//!
 //! # What an ACL must allow
 //!
 //! `~<namespace>:*` and, unless the index of namespaces is done without, `~metrifold:namespaces`; the commands of

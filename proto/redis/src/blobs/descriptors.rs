@@ -48,11 +48,11 @@ pub fn decode_descriptors(mut bytes: &[u8]) -> Result<DescriptorList, BlobError>
 }
 
 fn first_blob(bytes: &[u8]) -> Result<&[u8], BlobError> {
-    let fixed = bytes.get(..FIXED_BYTES).ok_or(BlobError::Truncated { what: WHAT })?;
-    if fixed[..2] != [b'D', VERSION] {
-        // The reader names what is wrong.
+    if !bytes.starts_with(&[b'D', VERSION]) {
+        // The reader names what is wrong. A later version may be shorter than this one.
         return Ok(bytes);
     }
+    let fixed = bytes.get(..FIXED_BYTES).ok_or(BlobError::Truncated { what: WHAT })?;
     let mut length = [0; 4];
     length.copy_from_slice(&fixed[FIXED_BYTES - 4..]);
     let end = FIXED_BYTES.saturating_add(u32::from_le_bytes(length) as usize);

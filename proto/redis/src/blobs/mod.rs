@@ -5,6 +5,8 @@
 
 mod archive;
 mod bytes;
+#[cfg(test)]
+mod compatibility;
 mod descriptors;
 mod error;
 #[cfg(test)]

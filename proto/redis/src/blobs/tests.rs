@@ -146,7 +146,7 @@ fn descriptors_and_archives_of_earlier_versions_are_read() {
     assert_eq!(decode_tombstone(&unhex(include_str!("golden/tombstone.hex"))), Ok(tombstone));
 }
 
-fn unhex(text: &str) -> Vec<u8> {
+pub(super) fn unhex(text: &str) -> Vec<u8> {
     let digits = text.trim().as_bytes();
     let byte = |pair: &[u8]| {
         let text = std::str::from_utf8(pair).expect("hex is ASCII");
