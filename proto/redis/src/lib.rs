@@ -36,9 +36,10 @@
 //!
 //! # What an ACL must allow
 //!
-//! `~<namespace>:*` and, unless the index of namespaces is done without, `~metrifold:namespaces`; the commands of
-//! `+@scripting +@hash +@sortedset +@set +del +unlink +exists +pexpire +time +info`. `INFO` is in `@dangerous`; without
-//! it no run id can be compared, and every script is refused.
+//! `~<namespace>:*` and the commands `+eval +evalsha +hset +hget +hmget +hgetall +hsetnx +hdel +hlen +hincrby +zadd +zcard
+//! +zrange +zrem +del +unlink +exists +pexpire +time +info`. Without `INFO` no run id can be compared, and nothing is sent.
+//! With the index of namespaces also `~metrifold:namespaces +sadd +smembers`; without it, servers know the namespaces that
+//! they are configured with. Another database than 0 needs `+select`, a Cluster `+cluster|slots +asking`.
 //!
 //! ```
 //! use metrifold_model::{DescriptorList, Incarnation, Namespace, Seq, Worker};
