@@ -7,7 +7,7 @@ use std::{
 
 use metrifold_dial::Dialer;
 
-use crate::support::{AMPLE, Server, command, command_within, dialer_within, eventually};
+use crate::support::{AMPLE, Server, command, command_within, dialer_within, eventually, free_port};
 
 struct Cluster {
     nodes: Vec<Server>,
@@ -16,14 +16,11 @@ struct Cluster {
 impl Cluster {
     fn start() -> Cluster {
         let node = |_| {
-            Server::start(&[
-                "--port",
-                "{port}",
-                "--cluster-enabled",
-                "yes",
-                "--cluster-node-timeout",
-                "60000",
-            ])
+            // The bus takes the port plus 10000 unless told otherwise, which may be taken or no port at all.
+            let bus = free_port().to_string();
+            let cluster =
+                ["--cluster-enabled", "yes", "--cluster-node-timeout", "60000", "--cluster-port", &bus];
+            Server::start(&[&["--port", "{port}"], &cluster[..]].concat())
         };
         let nodes: Vec<Server> = (0..3).map(node).collect();
         let doors = nodes.iter().map(|node| format!("127.0.0.1:{}", node.port));
