@@ -5,8 +5,10 @@
 //! sample in between, and no time without a view that is longer than the bound it states.
 
 mod cluster;
+mod containers;
 mod full;
 mod killed;
+mod links;
 mod paused;
 mod redis_lost;
 mod schedule;

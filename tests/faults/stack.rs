@@ -7,7 +7,9 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use metrifold_tests::{Process, Redis, Scrape, Server, Watch, eventually, get, rust_example};
+use metrifold_tests::{
+    Link, Process, Redis, Scrape, Server, Watch, contained, eventually, get, kill, rust_example,
+};
 use rustix::process::Signal;
 use tempfile::TempDir;
 
@@ -53,8 +55,14 @@ const WAYS: [Way; 20] = {
 pub(crate) struct Settings {
     /// More environment variables of all servers.
     pub(crate) environment: Vec<(&'static str, String)>,
-    /// Where servers and direct writers find Redis.
+    /// Where servers find Redis.
     pub(crate) redis_url: String,
+    /// Where direct writers find Redis.
+    pub(crate) writers_url: String,
+    /// Whether workers and agent reach the collectors by [`Stack::links`].
+    pub(crate) links_collectors: bool,
+    /// Whether each worker runs in namespaces of its own, on one of two hosts: every worker has pid 1.
+    pub(crate) contained: bool,
 }
 
 impl Settings {
@@ -65,7 +73,14 @@ impl Settings {
             ("METRIFOLD_WORKERS__TTL", format!("{}s", TTL.as_secs())),
             ("METRIFOLD_AGENT__PUSH_INTERVAL", "200ms".to_owned()),
         ];
-        Settings { environment, redis_url: redis_url.to_owned() }
+        let url = || redis_url.to_owned();
+        Settings {
+            environment,
+            redis_url: url(),
+            writers_url: url(),
+            links_collectors: false,
+            contained: false,
+        }
     }
 
     /// The same with one more variable.
@@ -89,6 +104,7 @@ pub(crate) struct Worker {
     pub(crate) way: Way,
     process: Process,
     ledger: PathBuf,
+    is_contained: bool,
 }
 
 impl Worker {
@@ -103,7 +119,17 @@ impl Worker {
     }
 
     pub(crate) fn signal(&self, signal: Signal) -> Result<()> {
-        self.process.signal(signal)
+        kill(self.pid()?, signal)
+    }
+
+    /// Its pid on this host.
+    fn pid(&self) -> Result<u32> {
+        let outer = self.process.pid();
+        if !self.is_contained {
+            return Ok(outer);
+        }
+        let children = std::fs::read_to_string(format!("/proc/{outer}/task/{outer}/children"))?;
+        children.trim().parse().with_context(|| format!("children of {outer}: {children:?}"))
     }
 
     /// Waits until so many events more are acknowledged: its values are in the store.
@@ -123,6 +149,8 @@ pub(crate) struct Stack {
     pub(crate) collectors: Vec<Server>,
     pub(crate) exporters: Vec<Server>,
     pub(crate) agent: Server,
+    /// To each collector, if the settings say so.
+    pub(crate) links: Vec<Link>,
     pub(crate) workers: Vec<Worker>,
     /// Of the workers that ended.
     truth: Truth,
@@ -143,12 +171,17 @@ impl Stack {
             (0..2).map(|number| settings.server(role, number, directory.path())).collect()
         };
         let (collectors, exporters) = (roles("collector")?, roles("exporter")?);
-        let agent = settings.agent(collectors[0].url(), directory.path())?;
+        let links = match settings.links_collectors {
+            true => collectors.iter().map(|collector| Link::to(collector.port()?)).collect::<Result<_>>()?,
+            false => Vec::new(),
+        };
+        let agent = settings.agent(&door(&collectors, &links, 0), directory.path())?;
         let mut stack = Stack {
             settings,
             collectors,
             exporters,
             agent,
+            links,
             workers: Vec::new(),
             truth: Truth::default(),
             started: 0,
@@ -175,18 +208,22 @@ impl Stack {
         self.started += 1;
         let ledger = self.directory.path().join(format!("ledger-{number}"));
         let target = match way {
-            Way::Collector(number) => self.collectors[number].url().to_owned(),
-            Way::Redis => self.settings.redis_url.clone(),
+            Way::Collector(number) => door(&self.collectors, &self.links, number),
+            Way::Redis => self.settings.writers_url.clone(),
             Way::Agent => format!("local:{}", segments(self.directory.path()).display()),
         };
-        let mut command = Command::new(rust_example("worker")?);
+        let program = rust_example("worker")?;
+        let mut command = match self.settings.contained {
+            true => contained(["host-a", "host-b"][number % 2], &program).context("no namespaces here")?,
+            false => Command::new(program),
+        };
         command
             .args(["--target", &target, "--rate", EVENTS_PER_SECOND, "--flush-every", "100ms", "--ledger"])
             .arg(&ledger)
             .env("METRIFOLD_NAMESPACE", NAMESPACE)
             .env("METRIFOLD_PUSH_INTERVAL", "200ms");
         let process = Process::start(&format!("worker-{number}"), &mut command, self.directory.path())?;
-        Ok(Worker { way, process, ledger })
+        Ok(Worker { way, process, ledger, is_contained: self.settings.contained })
     }
 
     /// The first workers of each way, of the first collector among them.
@@ -329,6 +366,12 @@ impl Settings {
     fn environment(&self) -> Vec<(&str, &str)> {
         self.environment.iter().map(|(name, value)| (*name, value.as_str())).collect()
     }
+}
+
+/// Where a collector is reached.
+fn door(collectors: &[Server], links: &[Link], number: usize) -> String {
+    let own = || collectors[number].url().to_owned();
+    links.get(number).map_or_else(own, |link| format!("http://127.0.0.1:{}", link.port()))
 }
 
 fn segments(directory: &Path) -> PathBuf {

@@ -2,7 +2,6 @@
 
 mod gunicorn;
 mod prometheus;
-mod redis_acl;
 mod redis_commands;
 mod rust_workers;
 mod truth;

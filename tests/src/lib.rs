@@ -5,8 +5,10 @@
 //! single bit; [`Ledger`] holds the truth that the application wrote outside Metrifold.
 
 mod cluster;
+mod container;
 mod gunicorn;
 mod ledger;
+mod link;
 mod load;
 mod process;
 mod prometheus;
@@ -17,8 +19,10 @@ mod server;
 mod watch;
 
 pub use cluster::Cluster;
+pub use container::contained;
 pub use gunicorn::{Gunicorn, GunicornSettings};
 pub use ledger::Ledger;
+pub use link::{Link, Mode};
 pub use load::Load;
 pub use process::{Process, eventually, free_port, kill, python, repository, rust_example};
 pub use prometheus::Prometheus;

@@ -94,8 +94,12 @@ impl Redis {
 
     fn wait(&self) -> Result<()> {
         eventually("Redis answers", Duration::from_secs(20), || {
-            let answer = self.command(&["PING"])?;
-            ensure!(answer.trim() == "PONG", "Redis says {answer}");
+            // Not somebody else's, who took the port in between.
+            let wanted = format!("process_id:{}\r", self.process.pid());
+            ensure!(
+                self.command(&["INFO", "server"])?.lines().any(|line| line == wanted.trim_end()),
+                "another Redis"
+            );
             Ok(())
         })
     }

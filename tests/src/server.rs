@@ -70,6 +70,12 @@ impl Server {
         &self.url
     }
 
+    /// Its port.
+    pub fn port(&self) -> Result<u16> {
+        let port = self.url.rsplit(':').next().context("an address has a port")?;
+        Ok(port.parse()?)
+    }
+
     /// Where Prometheus scrapes.
     pub fn metrics(&self) -> String {
         format!("{}/metrics", self.url)
