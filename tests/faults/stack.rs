@@ -338,7 +338,7 @@ impl Stack {
             let url = exporter.metrics();
             eventually("the view shows what the ledgers say", AMPLE, || check(&Scrape::of(&url)?, truth))?;
         }
-        let watched = self.watch.take().context("the watch runs from the start")?.finish(10)?;
+        let watched = self.watch.take().context("the watch runs from the start")?.finish(3)?;
         // Once more: nothing comes to it after the end.
         for exporter in &self.exporters {
             check(&Scrape::of(&exporter.metrics())?, truth)?;

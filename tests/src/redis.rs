@@ -95,11 +95,8 @@ impl Redis {
     fn wait(&self) -> Result<()> {
         eventually("Redis answers", Duration::from_secs(20), || {
             // Not somebody else's, who took the port in between.
-            let wanted = format!("process_id:{}\r", self.process.pid());
-            ensure!(
-                self.command(&["INFO", "server"])?.lines().any(|line| line == wanted.trim_end()),
-                "another Redis"
-            );
+            let wanted = format!("process_id:{}", self.process.pid());
+            ensure!(self.command(&["INFO", "server"])?.lines().any(|line| line == wanted), "another Redis");
             Ok(())
         })
     }
