@@ -61,8 +61,8 @@
 //! let call = script.call(&push);
 //! let run = RunId::new("5c8d2b").expect("what INFO said");
 //! let words = call.evalsha(&run);
-//! assert_eq!(words[0], b"EVALSHA");
-//! assert_eq!(words[3], b"metrifold:{metrifold/0}:w:0000000000000007");
+//! assert_eq!(words[0], "EVALSHA");
+//! assert_eq!(words[3], "metrifold:{metrifold/0}:w:0000000000000007");
 //! assert_eq!(parse_push_reply(&["sealed"]), Ok(Answer::Sealed));
 //! ```
 
