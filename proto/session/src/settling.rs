@@ -25,9 +25,10 @@ pub enum Serving {
 /// Remembers what an exporter last showed, and decides whether the next view may replace it (DESIGN section 6).
 ///
 /// Within one epoch nothing a shard shows ever goes down, so nothing is compared. After a restore, under a new epoch,
-/// a view waits until every live source of the last one has pushed, has a tombstone, or is past its time to live, and
-/// while any counter would be below the last view; but no longer than `store.settle` after the restore. An exporter
-/// that has shown nothing yet does not know whom to wait for, and waits until the shard has settled.
+/// a view waits until every live source of the last one has pushed, has a tombstone, or is past its time to live
+/// (counted from the restore, before which it could not push), and while any counter would be below the last view; but
+/// no longer than `store.settle` after the restore. An exporter that has shown nothing yet does not know whom to wait
+/// for, and waits until the shard has settled.
 ///
 /// Holds one id and one instant per live source.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -67,7 +68,9 @@ impl Settling {
         let is_back = |(incarnation, seen): &(Incarnation, Instant)| {
             let has_pushed =
                 snapshot.records.get(incarnation).is_some_and(|record| Some(record.epoch) == head.epoch);
-            let is_past = ttl.is_some_and(|ttl| snapshot.now.since(*seen) > ttl);
+            // An outage longer than the time to live must not make everybody look dead: nobody could push in it.
+            let heard = head.changed.max(*seen);
+            let is_past = ttl.is_some_and(|ttl| snapshot.now.since(heard) > ttl);
             has_pushed || is_past || snapshot.tombstones.contains_key(incarnation)
         };
         if last.live.iter().all(is_back) { Serving::IfNotBelow } else { Serving::Waiting }
@@ -82,5 +85,54 @@ impl Settling {
             .map(|(incarnation, record)| (*incarnation, record.seen))
             .collect();
         self.shards.insert(shard, LastView { epoch: snapshot.head.epoch, live });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use metrifold_model::{Seq, Values};
+
+    use super::*;
+    use crate::{Record, ShardHead};
+
+    const SETTLE: Duration = Duration::from_secs(30);
+    const TTL: Option<Duration> = Some(Duration::from_secs(4));
+    const SOURCE: Incarnation = Incarnation(7);
+
+    /// A shard that was restored at `changed`, with one source that pushed in `epoch` at `seen`.
+    fn shard(epoch: Epoch, changed: u64, pushed: (Epoch, u64), now: u64) -> ShardSnapshot {
+        let (pushed_in, seen) = pushed;
+        let record = Record {
+            seq: Seq(1),
+            epoch: pushed_in,
+            seen: Instant(seen),
+            worker: Default::default(),
+            descriptors: Default::default(),
+            values: Values::default(),
+            base: Values::default(),
+            ended: false,
+        };
+        ShardSnapshot {
+            head: ShardHead { changed: Instant(changed), settling: true, ..ShardHead::open(epoch) },
+            now: Instant(now),
+            records: [(SOURCE, Arc::new(record))].into(),
+            ..ShardSnapshot::default()
+        }
+    }
+
+    /// Another exporter may have shown more of the source than this one, and the record was restored from less.
+    #[test]
+    fn an_outage_longer_than_the_time_to_live_does_not_make_a_source_look_dead() {
+        let (before, after) = (Epoch(1), Epoch(2));
+        let mut settling = Settling::default();
+        settling.served(0, &shard(before, 0, (before, 1_000), 1_100), TTL);
+        let check = |pushed, now| settling.check(0, &shard(after, 9_000, pushed, now), SETTLE, TTL);
+        assert_eq!(check((before, 1_000), 9_100), Serving::Waiting);
+        assert_eq!(check((before, 1_000), 13_000), Serving::Waiting);
+        assert_eq!(check((before, 1_000), 13_001), Serving::IfNotBelow, "it had its time to push");
+        assert_eq!(check((after, 9_050), 9_100), Serving::IfNotBelow, "it has pushed");
+        assert_eq!(check((before, 1_000), 39_000), Serving::Anyway);
     }
 }
