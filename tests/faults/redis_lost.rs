@@ -2,10 +2,13 @@
 //!
 //! Each also while a collector has just started with an empty memory.
 
+use std::{thread, time::Duration};
+
 use anyhow::{Result, ensure};
 use metrifold_tests::Redis;
+use rustix::process::Signal;
 
-use crate::stack::{REFUSED_MAX, Stack, on_redis};
+use crate::stack::{REFUSED_MAX, Stack, TTL, on_redis};
 
 /// Loses Redis' contents in some way, twice: with servers that remember, and with a collector that has just started.
 /// In between and at the end everything goes on.
@@ -67,4 +70,23 @@ fn redis_flushed_under_load() -> Result<()> {
         ensure!(redis.command(&["FLUSHALL"])?.trim() == "OK", "it is flushed");
         Ok(())
     })
+}
+
+/// Every source looks dead then, though none could push: what servers remember is not yet enough to show.
+#[test]
+fn redis_away_for_longer_than_the_time_to_live_and_started_empty() -> Result<()> {
+    let (mut redis, mut stack) = on_redis(&[], |settings| settings)?;
+    for _ in 0..2 {
+        stack.wait_until_all_go_on()?;
+        redis.kill()?;
+        // The outage itself is the fault.
+        thread::sleep(TTL + Duration::from_secs(1));
+        stack.signal_sources(Signal::STOP)?;
+        redis.start_again()?;
+        // Less than `store.settle`, within which every source is to be heard of.
+        thread::sleep(Duration::from_millis(1500));
+        stack.signal_sources(Signal::CONT)?;
+    }
+    stack.wait_until_all_go_on()?;
+    stack.finish(TTL + REFUSED_MAX)
 }

@@ -16,11 +16,13 @@ use tempfile::TempDir;
 /// Time that anything may take that is expected to happen.
 pub(crate) const AMPLE: Duration = Duration::from_secs(60);
 /// How long a scrape may be refused after the store came back: a pass of a reaper (1 s), the grace of one without a
-/// memory (1 s), the settling (2 s), reconnecting (1 s), and as much again for two slow cores.
+/// memory (1 s), the settling (3 s), reconnecting (1 s), and as much again for two slow cores.
 pub(crate) const REFUSED_MAX: Duration = Duration::from_secs(10);
 /// The time to live of a source. Short, so that tests see it pass.
 pub(crate) const TTL: Duration = Duration::from_secs(4);
 
+/// Scrapes that must have succeeded, or a test has not watched anything.
+const SAMPLES_MIN: usize = 10;
 const NAMESPACE: &str = "faults";
 const EVENTS_PER_SECOND: &str = "200";
 
@@ -68,7 +70,8 @@ pub(crate) struct Settings {
 impl Settings {
     pub(crate) fn new(redis_url: &str) -> Settings {
         let environment = vec![
-            ("METRIFOLD_STORE__SETTLE", "2s".to_owned()),
+            // Twice the longest pause of a pusher.
+            ("METRIFOLD_STORE__SETTLE", "3s".to_owned()),
             ("METRIFOLD_STORE__RESTORE_GRACE", "1s".to_owned()),
             ("METRIFOLD_WORKERS__TTL", format!("{}s", TTL.as_secs())),
             ("METRIFOLD_AGENT__PUSH_INTERVAL", "200ms".to_owned()),
@@ -246,6 +249,12 @@ impl Stack {
         Ok(())
     }
 
+    /// Signals everything that pushes: workers and agent.
+    pub(crate) fn signal_sources(&mut self, signal: Signal) -> Result<()> {
+        self.agent.process().signal(signal)?;
+        self.workers.iter().try_for_each(|worker| worker.signal(signal))
+    }
+
     /// Takes note of a loss that a stated bound allows.
     pub(crate) fn allow_loss(&mut self, events: u64) {
         self.truth.loss += events;
@@ -306,6 +315,10 @@ impl Stack {
         Ok(())
     }
 
+    fn exporters_say(&self) -> String {
+        self.exporters.iter().map(|exporter| format!("{}:\n{}\n", exporter.url(), exporter.log())).collect()
+    }
+
     /// How many sources are `live`, `dead` or `folded`, as the first exporter says after a scrape.
     pub(crate) fn sources(&self, state: &str) -> Result<f64> {
         let exporter = &self.exporters[0];
@@ -338,7 +351,8 @@ impl Stack {
             let url = exporter.metrics();
             eventually("the view shows what the ledgers say", AMPLE, || check(&Scrape::of(&url)?, truth))?;
         }
-        let watched = self.watch.take().context("the watch runs from the start")?.finish(3)?;
+        let watch = self.watch.take().context("the watch runs from the start")?;
+        let watched = watch.finish(SAMPLES_MIN).with_context(|| self.exporters_say())?;
         // Once more: nothing comes to it after the end.
         for exporter in &self.exporters {
             check(&Scrape::of(&exporter.metrics())?, truth)?;

@@ -6,7 +6,10 @@ use anyhow::{Context, Result, ensure};
 use rustix::process::Signal;
 use tempfile::TempDir;
 
-use crate::process::{Process, eventually, free_port};
+use crate::{
+    node::Node,
+    process::{eventually, free_port},
+};
 
 const DEADLINE: Duration = Duration::from_secs(60);
 
@@ -14,19 +17,6 @@ const DEADLINE: Duration = Duration::from_secs(60);
 pub struct Cluster {
     nodes: Vec<Node>,
     _directory: TempDir,
-}
-
-struct Node {
-    process: Process,
-    port: u16,
-}
-
-impl Node {
-    fn command(&self, words: &[&str]) -> Result<String> {
-        let output = Command::new("redis-cli").args(["-p", &self.port.to_string()]).args(words).output()?;
-        ensure!(output.status.success(), "redis-cli fails: {}", String::from_utf8_lossy(&output.stderr));
-        Ok(String::from_utf8(output.stdout)?.trim().to_owned())
-    }
 }
 
 impl Cluster {
@@ -37,32 +27,18 @@ impl Cluster {
             let port = free_port()?;
             let home = directory.path().join(format!("node-{number}"));
             std::fs::create_dir(&home)?;
-            let mut command = Command::new("redis-server");
-            command.args([
-                "--port",
-                &port.to_string(),
-                "--bind",
-                "127.0.0.1",
-                "--save",
-                "",
-                "--appendonly",
-                "no",
-            ]);
             // The bus takes the port plus 10000 unless told otherwise, which may be taken or no port at all.
-            command.args(["--cluster-enabled", "yes", "--cluster-port", &free_port()?.to_string()]);
-            command
-                .args(["--cluster-node-timeout", "2000", "--repl-diskless-sync-delay", "0", "--dir"])
-                .arg(&home);
-            Ok(Node { process: Process::start("redis", &mut command, &home)?, port })
+            let bus = free_port()?.to_string();
+            let settings = [
+                ["--cluster-enabled", "yes"],
+                ["--cluster-port", &bus],
+                ["--cluster-node-timeout", "2000"],
+                ["--repl-diskless-sync-delay", "0"],
+            ];
+            Node::server(&format!("node-{number}"), port, &home, settings.as_flattened(), &[])
         };
         let nodes: Vec<Node> = (0..6).map(node).collect::<Result<_>>()?;
         let cluster = Cluster { nodes, _directory: directory };
-        for node in &cluster.nodes {
-            eventually("a node answers", DEADLINE, || {
-                ensure!(node.command(&["PING"])? == "PONG", "it does not");
-                Ok(())
-            })?;
-        }
         let mut create = Command::new("redis-cli");
         create.args(["--cluster", "create"]).args(cluster.doors());
         let output = create.args(["--cluster-replicas", "1", "--cluster-yes"]).output()?;

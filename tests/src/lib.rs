@@ -10,6 +10,7 @@ mod gunicorn;
 mod ledger;
 mod link;
 mod load;
+mod node;
 mod process;
 mod prometheus;
 mod redis;

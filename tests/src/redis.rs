@@ -1,16 +1,18 @@
 //! A real Redis server on a free port.
 
-use std::{path::Path, process::Command, time::Duration};
+use std::{path::Path, time::Duration};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use tempfile::TempDir;
 
-use crate::process::{Process, eventually, free_port};
+use crate::{
+    node::Node,
+    process::{Process, free_port},
+};
 
 /// A Redis server in a directory of its own. Without settings it saves nothing by itself.
 pub struct Redis {
-    process: Process,
-    port: u16,
+    node: Node,
     directory: TempDir,
     settings: Vec<String>,
     environment: Vec<(String, String)>,
@@ -25,24 +27,21 @@ impl Redis {
     /// As [`Redis::start`], with more settings (`--name value`) and environment variables.
     pub fn with(settings: &[&str], environment: &[(&str, &str)]) -> Result<Redis> {
         let directory = tempfile::tempdir()?;
-        let port = free_port()?;
         let settings: Vec<_> = settings.iter().map(|word| (*word).to_owned()).collect();
         let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
         let environment: Vec<_> = environment.iter().map(owned).collect();
-        let process = spawn(port, directory.path(), &settings, &environment)?;
-        let redis = Redis { process, port, directory, settings, environment };
-        redis.wait()?;
-        Ok(redis)
+        let node = Node::server("redis", free_port()?, directory.path(), &settings, &environment)?;
+        Ok(Redis { node, directory, settings, environment })
     }
 
     /// `redis://127.0.0.1:<port>`.
     pub fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}", self.port)
+        format!("redis://127.0.0.1:{}", self.port())
     }
 
     /// Its port.
     pub fn port(&self) -> u16 {
-        self.port
+        self.node.port
     }
 
     /// Where it keeps its files.
@@ -52,27 +51,26 @@ impl Redis {
 
     /// The server's process.
     pub fn process(&self) -> &Process {
-        &self.process
+        &self.node.process
     }
 
     /// Kills it by SIGKILL.
     pub fn kill(&mut self) -> Result<()> {
-        self.process.signal(rustix::process::Signal::KILL)?;
-        self.process.wait(Duration::from_secs(10))?;
+        self.node.process.signal(rustix::process::Signal::KILL)?;
+        self.node.process.wait(Duration::from_secs(10))?;
         Ok(())
     }
 
     /// Starts it again after [`Redis::kill`], on the same port, with whatever files are in its directory.
     pub fn start_again(&mut self) -> Result<()> {
-        self.process = spawn(self.port, self.directory.path(), &self.settings, &self.environment)?;
-        self.wait()
+        let directory = self.directory.path();
+        self.node = Node::server("redis", self.port(), directory, &self.settings, &self.environment)?;
+        Ok(())
     }
 
     /// Runs one command with redis-cli.
     pub fn command(&self, words: &[&str]) -> Result<String> {
-        let output = Command::new("redis-cli").args(["-p", &self.port.to_string()]).args(words).output()?;
-        ensure!(output.status.success(), "redis-cli fails: {}", String::from_utf8_lossy(&output.stderr));
-        Ok(String::from_utf8(output.stdout)?)
+        self.node.command(words)
     }
 
     /// How many commands it has carried out since its start, those inside scripts included, by name.
@@ -91,26 +89,4 @@ impl Redis {
         let calls = self.calls().context("commandstats")?;
         Ok(calls.iter().filter(|(name, _)| name != "info").map(|(_, calls)| calls).sum())
     }
-
-    fn wait(&self) -> Result<()> {
-        eventually("Redis answers", Duration::from_secs(20), || {
-            // Not somebody else's, who took the port in between.
-            let wanted = format!("process_id:{}", self.process.pid());
-            ensure!(self.command(&["INFO", "server"])?.lines().any(|line| line == wanted), "another Redis");
-            Ok(())
-        })
-    }
-}
-
-fn spawn(
-    port: u16,
-    directory: &Path,
-    settings: &[String],
-    environment: &[(String, String)],
-) -> Result<Process> {
-    let mut command = Command::new("redis-server");
-    command.args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]);
-    command.arg("--dir").arg(directory).args(settings);
-    command.envs(environment.iter().map(|(name, value)| (name, value)));
-    Process::start("redis", &mut command, directory)
 }

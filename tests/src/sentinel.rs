@@ -6,7 +6,10 @@ use anyhow::{Context, Result, ensure};
 use rustix::process::Signal;
 use tempfile::TempDir;
 
-use crate::process::{Process, eventually, free_port};
+use crate::{
+    node::Node,
+    process::{eventually, free_port},
+};
 
 const DEADLINE: Duration = Duration::from_secs(60);
 const NAME: &str = "main";
@@ -19,75 +22,36 @@ pub struct Sentinel {
     _directory: TempDir,
 }
 
-struct Node {
-    process: Process,
-    port: u16,
+fn server(name: &str, directory: &Path, settings: &[&str]) -> Result<Node> {
+    let file = format!("{name}.rdb");
+    let common = ["--repl-diskless-sync-delay", "0", "--dbfilename", &file];
+    Node::server(name, free_port()?, directory, &[&common, settings].concat(), &[])
 }
 
-impl Node {
-    fn redis(name: &str, directory: &Path, settings: &[&str]) -> Result<Node> {
-        let port = free_port()?;
-        let mut command = Command::new("redis-server");
-        command.args([
-            "--port",
-            &port.to_string(),
-            "--bind",
-            "127.0.0.1",
-            "--save",
-            "",
-            "--appendonly",
-            "no",
-        ]);
-        command.args(["--repl-diskless-sync-delay", "0", "--dbfilename", &format!("{name}.rdb")]);
-        command.arg("--dir").arg(directory).args(settings);
-        let node = Node { process: Process::start(name, &mut command, directory)?, port };
-        node.wait()?;
-        Ok(node)
-    }
-
-    fn sentinel(number: usize, master: u16, directory: &Path) -> Result<Node> {
-        let port = free_port()?;
-        let file = directory.join(format!("sentinel-{number}.conf"));
-        // A replica that was cut off for more than ten times `down-after-milliseconds` is no candidate any more.
-        let lines = format!(
-            "port {port}\nbind 127.0.0.1\ndir {}\nsentinel monitor {NAME} 127.0.0.1 {master} 2\n\
-             sentinel down-after-milliseconds {NAME} 2000\nsentinel failover-timeout {NAME} 5000\n",
-            directory.display()
-        );
-        std::fs::write(&file, lines)?;
-        let mut command = Command::new("redis-server");
-        command.arg(&file).arg("--sentinel");
-        let node =
-            Node { process: Process::start(&format!("sentinel-{number}"), &mut command, directory)?, port };
-        node.wait()?;
-        Ok(node)
-    }
-
-    fn wait(&self) -> Result<()> {
-        eventually("Redis answers", DEADLINE, || {
-            let answer = self.command(&["PING"])?;
-            ensure!(answer == "PONG", "it says {answer}");
-            Ok(())
-        })
-    }
-
-    fn command(&self, words: &[&str]) -> Result<String> {
-        let output = Command::new("redis-cli").args(["-p", &self.port.to_string()]).args(words).output()?;
-        ensure!(output.status.success(), "redis-cli fails: {}", String::from_utf8_lossy(&output.stderr));
-        Ok(String::from_utf8(output.stdout)?.trim().to_owned())
-    }
+fn sentinel(number: usize, master: u16, directory: &Path) -> Result<Node> {
+    let port = free_port()?;
+    let file = directory.join(format!("sentinel-{number}.conf"));
+    // A replica that was cut off for more than ten times `down-after-milliseconds` is no candidate any more.
+    let lines = format!(
+        "port {port}\nbind 127.0.0.1\ndir {}\nsentinel monitor {NAME} 127.0.0.1 {master} 2\n\
+         sentinel down-after-milliseconds {NAME} 2000\nsentinel failover-timeout {NAME} 5000\n",
+        directory.display()
+    );
+    std::fs::write(&file, lines)?;
+    let mut command = Command::new("redis-server");
+    command.arg(&file).arg("--sentinel");
+    Node::start(&format!("sentinel-{number}"), port, directory, &mut command)
 }
 
 impl Sentinel {
     /// Starts all five, and waits until the sentinels know each other and the replica.
     pub fn start() -> Result<Sentinel> {
         let directory = tempfile::tempdir()?;
-        let master = Node::redis("node-0", directory.path(), &[])?;
+        let master = server("node-0", directory.path(), &[])?;
         let replica =
-            Node::redis("node-1", directory.path(), &["--replicaof", &format!("127.0.0.1 {}", master.port)])?;
-        let sentinels: Vec<Node> = (0..3)
-            .map(|number| Node::sentinel(number, master.port, directory.path()))
-            .collect::<Result<_>>()?;
+            server("node-1", directory.path(), &["--replicaof", &format!("127.0.0.1 {}", master.port)])?;
+        let sentinels: Vec<Node> =
+            (0..3).map(|number| sentinel(number, master.port, directory.path())).collect::<Result<_>>()?;
         let sentinel = Sentinel { nodes: [master, replica], sentinels, _directory: directory };
         sentinel.wait_until_whole()?;
         Ok(sentinel)

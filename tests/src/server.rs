@@ -86,7 +86,12 @@ impl Server {
         format!("{}/-/metrics", self.url)
     }
 
-    /// The process, to signal it or read its log.
+    /// What it has said so far.
+    pub fn log(&self) -> String {
+        self.process.log()
+    }
+
+    /// The process, to signal it.
     pub fn process(&mut self) -> &mut Process {
         &mut self.process
     }

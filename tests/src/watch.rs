@@ -12,7 +12,10 @@ use std::{
 
 use anyhow::{Result, ensure};
 
-use crate::Scrape;
+use crate::{Scrape, eventually};
+
+/// How long a watch may need to see enough.
+const DEADLINE: Duration = Duration::from_secs(60);
 
 /// What a watch has seen.
 #[derive(Clone, Copy, Debug)]
@@ -66,8 +69,14 @@ impl Watch {
         Watch { stop, seen, thread: Some(thread) }
     }
 
-    /// Ends the watch; an error names every decrease. At least `samples_min` scrapes must have succeeded.
+    /// Ends the watch, once `samples_min` scrapes have succeeded; an error names every decrease.
     pub fn finish(mut self, samples_min: usize) -> Result<Watched> {
+        eventually("the watch has seen enough", DEADLINE, || {
+            let seen = self.seen.lock().expect("no panic under this lock");
+            let (samples, refused) = (seen.samples, seen.refused);
+            ensure!(samples >= samples_min, "{samples} scrapes succeeded, {refused} failed");
+            Ok(())
+        })?;
         self.stop.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take() {
             thread.thread().unpark();
@@ -75,12 +84,6 @@ impl Watch {
         }
         let seen = self.seen.lock().expect("no panic under this lock");
         ensure!(seen.decreases.is_empty(), "went down: {:#?}", seen.decreases);
-        ensure!(
-            seen.samples >= samples_min,
-            "only {} scrapes succeeded, {} failed",
-            seen.samples,
-            seen.refused
-        );
         Ok(Watched { samples: seen.samples, refused: seen.refused, gap: seen.gap })
     }
 }
@@ -107,12 +110,14 @@ impl Seen {
         for (series, value) in scrape.monotone() {
             let highest = self.highest.entry(series.to_owned()).or_insert(value);
             if value < *highest {
-                self.decreases.push(format!("{series}: {highest} -> {value} (sample {})", self.samples));
+                self.decreases
+                    .push(format!("{series}: {highest} -> {value} ({url}, sample {})", self.samples));
             }
             *highest = highest.max(value);
         }
         // A series that vanishes and comes back lower is caught above; one that vanishes for good is a decrease too.
         let gone = self.highest.keys().filter(|series| !scrape.samples.contains_key(*series));
-        self.decreases.extend(gone.map(|series| format!("{series} vanished (sample {})", self.samples)));
+        self.decreases
+            .extend(gone.map(|series| format!("{series} vanished ({url}, sample {})", self.samples)));
     }
 }
