@@ -16,6 +16,7 @@ fn torment(links: &[&Link], stack: &Stack) -> Result<()> {
         Mode::Refuse,
         Mode::Delay(Duration::from_millis(300)),
         Mode::Stall,
+        Mode::Mute,
         Mode::StopAfter(0),
         Mode::StopAfter(100),
         Mode::StopAfter(1000),

@@ -4,7 +4,7 @@ use anyhow::{Result, ensure};
 use metrifold_tests::eventually;
 use rustix::process::Signal;
 
-use crate::stack::{AMPLE, REFUSED_MAX, Settings, TTL, on_redis};
+use crate::stack::{AMPLE, REFUSED_MAX, Settings, Stack, TTL, on_redis};
 
 /// Stopped, taken for dead, folded, and not dead after all: counted once.
 #[test]
@@ -21,12 +21,7 @@ fn a_pusher_that_was_folded_comes_back_and_is_counted_once() -> Result<()> {
             ensure!(folded == 3.0, "{folded} folded, {} live", stack.sources("live")?);
             Ok(())
         })?;
-        for number in &paused {
-            stack.workers[*number].signal(Signal::CONT)?;
-        }
-        for number in &paused {
-            stack.workers[*number].wait_for_acknowledged(100)?;
-        }
+        wake(&stack, &paused)?;
         stack.wait_until_all_go_on()?;
     }
     stack.finish(REFUSED_MAX)
@@ -55,14 +50,16 @@ fn a_pusher_that_was_forgotten_comes_back_and_is_never_counted_twice() -> Result
         ensure!(live == 17.0 && dead + folded == 0.0, "{live} live, {dead} dead, {folded} folded");
         Ok(())
     })?;
-    for number in &paused {
-        stack.workers[*number].signal(Signal::CONT)?;
-    }
-    for number in &paused {
-        stack.workers[*number].wait_for_acknowledged(100)?;
-    }
+    wake(&stack, &paused)?;
     // Each may lose the push that was under way, and a push is no more than what was not acknowledged when it stopped.
     stack.allow_loss(unacknowledged);
     stack.wait_until_all_go_on()?;
     stack.finish(REFUSED_MAX)
+}
+
+fn wake(stack: &Stack, paused: &[usize]) -> Result<()> {
+    for number in paused {
+        stack.workers[*number].signal(Signal::CONT)?;
+    }
+    paused.iter().try_for_each(|number| stack.workers[*number].wait_for_acknowledged(100))
 }

@@ -24,19 +24,25 @@ fn drive(gunicorn: &Gunicorn, watched: &[String]) -> Result<()> {
         eventually("the page is shown", Duration::from_secs(20), || Scrape::of(page))?;
     }
     let watches: Vec<_> = watched.iter().map(|page| Watch::start(std::slice::from_ref(page))).collect();
+    kill_under_load(gunicorn, || gunicorn.kill_worker())?;
+    for watch in watches {
+        watch.finish(10)?;
+    }
+    Ok(())
+}
+
+/// Kills something, several times, while requests are answered.
+fn kill_under_load(gunicorn: &Gunicorn, kill: impl Fn() -> Result<()>) -> Result<()> {
     let load = Load::start(gunicorn.url(), 4);
-    for kill in 1..=KILLS {
-        let target = kill * 600;
+    for number in 1..=KILLS {
+        let target = number * 600;
         eventually("requests are answered", Duration::from_secs(60), || {
             ensure!(load.answered() >= target, "{} of {target} answered", load.answered());
             Ok(())
         })?;
-        gunicorn.kill_worker()?;
+        kill()?;
     }
     load.finish();
-    for watch in watches {
-        watch.finish(10)?;
-    }
     Ok(())
 }
 
@@ -148,22 +154,15 @@ fn gunicorn_is_exact_and_monotone_when_its_local_server_is_killed() -> Result<()
     let page = exporter.metrics();
     eventually("the page is shown", Duration::from_secs(20), || Scrape::of(&page))?;
     let watch = Watch::start(std::slice::from_ref(&page));
-    let load = Load::start(gunicorn.url(), 4);
-    for kill in 1..=KILLS {
-        let target = kill * 600;
-        eventually("requests are answered", Duration::from_secs(60), || {
-            ensure!(load.answered() >= target, "{} of {target} answered", load.answered());
-            Ok(())
-        })?;
+    kill_under_load(&gunicorn, || {
         let server = gunicorn.local_server()?;
         kill_process(server)?;
         gunicorn.kill_worker()?;
         eventually("another local server has come", Duration::from_secs(20), || {
             ensure!(gunicorn.local_server()? != server, "still the dead one's pid");
             Ok(())
-        })?;
-    }
-    load.finish();
+        })
+    })?;
     watch.finish(10)?;
     assert_all(&page, &gunicorn, directory.path())
 }

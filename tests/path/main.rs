@@ -2,6 +2,7 @@
 
 mod gunicorn;
 mod prometheus;
+mod redis_acl;
 mod redis_commands;
 mod rust_workers;
 mod truth;

@@ -32,7 +32,7 @@ impl Cluster {
             let settings = [
                 ["--cluster-enabled", "yes"],
                 ["--cluster-port", &bus],
-                ["--cluster-node-timeout", "2000"],
+                ["--cluster-node-timeout", "4000"],
                 ["--repl-diskless-sync-delay", "0"],
             ];
             Node::server(&format!("node-{number}"), port, &home, settings.as_flattened(), &[])
@@ -72,7 +72,7 @@ impl Cluster {
     }
 
     /// The node that holds a key, as the others say: asks the one of this number.
-    fn master_of(&self, key: &str, asked: usize) -> Result<usize> {
+    pub fn master_of(&self, key: &str, asked: usize) -> Result<usize> {
         let slot: u16 = self.nodes[asked].command(&["CLUSTER", "KEYSLOT", key])?.parse()?;
         let table = self.nodes[asked].command(&["CLUSTER", "NODES"])?;
         for line in table.lines().filter(|line| line.contains("master") && !line.contains("fail")) {
@@ -88,6 +88,11 @@ impl Cluster {
             }
         }
         anyhow::bail!("nobody holds {key}")
+    }
+
+    /// Runs one command on a node.
+    pub fn command(&self, node: usize, words: &[&str]) -> Result<String> {
+        self.nodes[node].command(words)
     }
 
     /// The master of a key.

@@ -9,11 +9,12 @@ use std::{
 };
 
 use anyhow::Result;
+use rustix::net::sockopt::{set_socket_linger, socket_linger};
 
 /// How often a stalled direction looks whether it may go on.
 const LOOK: Duration = Duration::from_millis(10);
 
-/// What a link does with what it is given, in both directions.
+/// What a link does with what it is given, in both directions unless it says otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
     /// Passes it on.
@@ -22,10 +23,12 @@ pub enum Mode {
     Delay(Duration),
     /// Passes nothing on, and keeps connections open; new ones too.
     Stall,
+    /// Passes on what goes to the server, and none of the answers.
+    Mute,
     /// Passes so many bytes more on in each direction of each connection, then nothing. When the mode changes, the
     /// connections that were stopped are cut.
     StopAfter(usize),
-    /// Cuts every connection, and every new one at once.
+    /// Resets every connection, and every new one at once.
     Refuse,
 }
 
@@ -73,7 +76,7 @@ impl Link {
         }
     }
 
-    /// Cuts every connection; new ones are welcome.
+    /// Resets every connection; new ones are welcome.
     pub fn cut(&self) {
         lock(&self.state).cut();
     }
@@ -93,7 +96,9 @@ impl Drop for Link {
 impl State {
     fn cut(&mut self) {
         for connection in self.connections.drain(..) {
-            let _ = connection.shutdown(Shutdown::Both);
+            // A reset and not an orderly end, once whoever pumps has woken up and let go.
+            let _ = set_socket_linger(&connection, Some(Duration::ZERO));
+            let _ = connection.shutdown(Shutdown::Read);
         }
     }
 }
@@ -104,7 +109,7 @@ fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
 
 fn connect(client: TcpStream, port: u16, shared: &Arc<Mutex<State>>) -> Result<()> {
     if lock(shared).mode == Mode::Refuse {
-        return Ok(());
+        return Ok(set_socket_linger(&client, Some(Duration::ZERO))?);
     }
     let server = TcpStream::connect(("127.0.0.1", port))?;
     for stream in [&client, &server] {
@@ -114,19 +119,26 @@ fn connect(client: TcpStream, port: u16, shared: &Arc<Mutex<State>>) -> Result<(
         state.connections.push(stream.try_clone()?);
     }
     let (to_client, to_server) = (client.try_clone()?, server.try_clone()?);
-    for (from, to) in [(client, to_server), (server, to_client)] {
+    for (from, to, is_answer) in [(client, to_server, false), (server, to_client, true)] {
         let shared = shared.clone();
         thread::spawn(move || {
-            let _ = pump(&from, &to, &shared);
-            let _ = from.shutdown(Shutdown::Both);
-            let _ = to.shutdown(Shutdown::Both);
+            let _ = pump(&from, &to, is_answer, &shared);
+            let is_cut = |stream| socket_linger(stream).is_ok_and(|linger| linger == Some(Duration::ZERO));
+            let how = if is_cut(&from) { Shutdown::Read } else { Shutdown::Both };
+            let _ = from.shutdown(how);
+            let _ = to.shutdown(how);
         });
     }
     Ok(())
 }
 
 /// Carries one direction until it ends or is to be cut.
-fn pump(mut from: &TcpStream, mut to: &TcpStream, shared: &Mutex<State>) -> std::io::Result<()> {
+fn pump(
+    mut from: &TcpStream,
+    mut to: &TcpStream,
+    is_answer: bool,
+    shared: &Mutex<State>,
+) -> std::io::Result<()> {
     let mut buffer = [0; 16 * 1024];
     // Bytes left, under the mode that gave them.
     let mut allowance: Option<(Mode, usize)> = None;
@@ -138,7 +150,8 @@ fn pump(mut from: &TcpStream, mut to: &TcpStream, shared: &Mutex<State>) -> std:
         loop {
             let mode = lock(shared).mode;
             match mode {
-                Mode::Pass => break to.write_all(&buffer[..count])?,
+                Mode::Mute if is_answer => thread::sleep(LOOK),
+                Mode::Pass | Mode::Mute => break to.write_all(&buffer[..count])?,
                 Mode::Delay(span) => {
                     thread::sleep(span);
                     break to.write_all(&buffer[..count])?;
@@ -160,5 +173,94 @@ fn pump(mut from: &TcpStream, mut to: &TcpStream, shared: &Mutex<State>) -> std:
                 Mode::Refuse => return Ok(()),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::ErrorKind;
+
+    use super::*;
+
+    /// Longer than anything takes here, shorter than anybody's patience.
+    const AMPLE: Duration = Duration::from_secs(20);
+    /// How long a silence must last to count as one.
+    const SILENCE: Duration = Duration::from_millis(100);
+
+    /// Where every byte comes back.
+    fn echo() -> Result<u16> {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let port = listener.local_addr()?.port();
+        thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                thread::spawn(move || std::io::copy(&mut &stream, &mut &stream));
+            }
+        });
+        Ok(port)
+    }
+
+    fn connect(link: &Link) -> Result<TcpStream> {
+        let stream = TcpStream::connect(("127.0.0.1", link.port()))?;
+        stream.set_read_timeout(Some(AMPLE))?;
+        Ok(stream)
+    }
+
+    /// What comes back of `bytes`, as far as it comes at all.
+    fn ask(mut stream: &TcpStream, bytes: &[u8]) -> Result<Vec<u8>> {
+        stream.write_all(bytes)?;
+        let mut answer = vec![0; bytes.len()];
+        let count = stream.read(&mut answer)?;
+        answer.truncate(count);
+        Ok(answer)
+    }
+
+    fn is_silent(stream: &TcpStream) -> Result<bool> {
+        stream.set_read_timeout(Some(SILENCE))?;
+        let silence = (&*stream).read(&mut [0]);
+        stream.set_read_timeout(Some(AMPLE))?;
+        Ok(silence.is_err_and(|error| matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)))
+    }
+
+    #[test]
+    fn a_link_passes_stalls_and_goes_on_without_losing_a_byte() -> Result<()> {
+        let link = Link::to(echo()?)?;
+        let mut stream = connect(&link)?;
+        assert_eq!(ask(&stream, b"one")?, b"one");
+        for mode in [Mode::Stall, Mode::Mute] {
+            link.set(mode);
+            stream.write_all(b"two")?;
+            assert!(is_silent(&stream)?, "{mode:?}");
+            link.set(Mode::Pass);
+            let mut late = [0; 3];
+            stream.read_exact(&mut late)?;
+            assert_eq!(&late, b"two", "{mode:?}");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_refusing_link_resets_old_and_new_connections() -> Result<()> {
+        let link = Link::to(echo()?)?;
+        let stream = connect(&link)?;
+        assert_eq!(ask(&stream, b"one")?, b"one");
+        link.set(Mode::Refuse);
+        let error = (&stream).read(&mut [0]).expect_err("a reset");
+        assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+        let error = ask(&connect(&link)?, b"two").expect_err("a reset");
+        let kind = error.downcast::<std::io::Error>()?.kind();
+        assert!(matches!(kind, ErrorKind::ConnectionReset | ErrorKind::BrokenPipe), "{kind:?}");
+        Ok(())
+    }
+
+    #[test]
+    fn a_link_that_stops_half_way_passes_so_many_bytes_and_then_ends() -> Result<()> {
+        let link = Link::to(echo()?)?;
+        let stream = connect(&link)?;
+        link.set(Mode::StopAfter(2));
+        assert_eq!(ask(&stream, b"one")?, b"on");
+        assert!(is_silent(&stream)?);
+        link.set(Mode::Pass);
+        assert_eq!((&stream).read(&mut [0])?, 0, "the rest is lost, and the connection with it");
+        Ok(())
     }
 }
