@@ -15,11 +15,11 @@ as_root() {
 
 case "$(uname -s)" in
 Linux)
-    if missing redis-server prometheus promtool strace docker-compose cc; then
+    if missing redis-server prometheus promtool strace docker-compose faketime cc; then
         as_root apt-get update -q
         # Only the programs are wanted, not services that start by themselves and take their ports.
         as_root env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install --yes --quiet --no-install-recommends \
-            redis-server prometheus strace docker-compose gcc libc6-dev python3-venv
+            redis-server prometheus strace docker-compose faketime gcc libc6-dev python3-venv
     fi
     ;;
 Darwin)

@@ -31,7 +31,8 @@ fn a_collector_an_agent_and_an_exporter_may_be_killed() -> Result<()> {
     stack.finish(REFUSED_MAX)
 }
 
-/// All servers at once: whoever comes first finds everything in Redis.
+/// All servers at once: whoever comes first finds everything in Redis. Exporters that have read it in different steps say
+/// the same of it, byte for byte.
 #[test]
 fn all_servers_may_be_killed_at_once() -> Result<()> {
     let (_redis, mut stack) = on_redis(&[], |settings| settings)?;
@@ -44,5 +45,8 @@ fn all_servers_may_be_killed_at_once() -> Result<()> {
         server.start_again()?;
     }
     stack.wait_until_all_go_on()?;
+    Stack::restart(&mut stack.exporters[1])?;
+    stack.wait_until_all_go_on()?;
+    stack.demand_equal_pages()?;
     stack.finish(REFUSED_MAX)
 }

@@ -4,6 +4,7 @@
 //! in turn. It ends with the workers in order, and demands exact totals at the end, no decrease by one bit at any
 //! sample in between, and no time without a view that is longer than the bound it states.
 
+mod clock;
 mod cluster;
 mod containers;
 mod full;

@@ -329,6 +329,21 @@ impl Stack {
         found.map(|(_, value)| value).context("no such state")
     }
 
+    /// Demands that both exporters say the same, byte for byte, while every source stands still.
+    pub(crate) fn demand_equal_pages(&mut self) -> Result<()> {
+        self.signal_sources(Signal::STOP)?;
+        eventually("both exporters say the same", AMPLE, || {
+            let [first, second] = [0, 1].map(|number| get(&self.exporters[number].metrics()));
+            let (first, second) = (first?, second?);
+            ensure!(first.contains("worker_seconds_bucket"), "{first}");
+            let mut lines = first.lines().zip(second.lines());
+            let differing = lines.find(|(one, other)| one != other);
+            ensure!(first == second, "of {} and {} bytes, {differing:?}", first.len(), second.len());
+            Ok(())
+        })?;
+        self.signal_sources(Signal::CONT)
+    }
+
     /// Ends all workers in order, and demands: nothing of theirs is lost, both exporters show what the ledgers say,
     /// nothing ever went down, and at no time was there no view for longer than `gap_max`.
     pub(crate) fn finish(mut self, gap_max: Duration) -> Result<()> {

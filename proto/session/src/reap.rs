@@ -77,9 +77,10 @@ impl Commit {
     }
 }
 
-/// Whether a record's source is dead: it said so, or was not heard of for the time to live.
+/// Whether a record's source is dead: it said so, or was not heard of for the time to live. A source that was last heard
+/// of as far ahead of `now` was not heard of since the store's clock was set back; the living push within an interval.
 pub fn is_dead(record: &Record, now: Instant, ttl: Option<Duration>) -> bool {
-    record.ended || ttl.is_some_and(|ttl| now.since(record.seen) > ttl)
+    record.ended || ttl.is_some_and(|ttl| now.apart(record.seen) > ttl)
 }
 
 /// What is due in a shard; `None` if nothing is, or nothing may be changed now.
@@ -147,4 +148,48 @@ fn remaining_gauges(record: &Record) -> (DescriptorList, Values) {
         }
     }
     (descriptors, values)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_jumps_either_way_finds_the_silent_dead_and_the_living_alive() {
+        let ttl = Duration::from_secs(300);
+        let record = |seen| Record {
+            seq: Seq(1),
+            epoch: metrifold_model::Epoch(1),
+            seen: Instant(seen),
+            worker: Default::default(),
+            descriptors: Default::default(),
+            values: Values::default(),
+            base: Values::default(),
+            ended: false,
+        };
+        let now = Instant(10_000_000);
+        for (seen, is_silent) in [
+            (now.0, false),
+            (now.0 - 300_000, false),
+            (now.0 - 300_001, true),
+            (now.0 + 300_000, false),
+            (now.0 + 300_001, true),
+        ] {
+            assert_eq!(is_dead(&record(seen), now, Some(ttl)), is_silent, "seen at {seen}");
+            assert!(!is_dead(&record(seen), now, None));
+        }
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_does_not_keep_a_shard_settling() {
+        let head = ShardHead {
+            settling: true,
+            changed: Instant(10_000_000),
+            ..ShardHead::open(metrifold_model::Epoch(1))
+        };
+        let settle = Duration::from_secs(3);
+        assert!(!head.is_settled(Instant(10_002_999), settle));
+        assert!(head.is_settled(Instant(10_003_000), settle));
+        assert!(head.is_settled(Instant(6_400_000), settle));
+    }
 }

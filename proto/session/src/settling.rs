@@ -70,7 +70,7 @@ impl Settling {
                 snapshot.records.get(incarnation).is_some_and(|record| Some(record.epoch) == head.epoch);
             // An outage longer than the time to live must not make everybody look dead: nobody could push in it.
             let heard = head.changed.max(*seen);
-            let is_past = ttl.is_some_and(|ttl| snapshot.now.since(heard) > ttl);
+            let is_past = ttl.is_some_and(|ttl| snapshot.now.apart(heard) > ttl);
             has_pushed || is_past || snapshot.tombstones.contains_key(incarnation)
         };
         if last.live.iter().all(is_back) { Serving::IfNotBelow } else { Serving::Waiting }

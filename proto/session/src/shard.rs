@@ -70,9 +70,9 @@ impl ShardHead {
     }
 
     /// Whether folds and trims may happen at `now`, `settle` being the time that other servers are given to bring
-    /// something newer.
+    /// something newer. A clock that was set back by more than that ends it too.
     pub fn is_settled(&self, now: Instant, settle: Duration) -> bool {
-        !self.sealed && self.epoch.is_some() && (!self.settling || now.since(self.changed) >= settle)
+        !self.sealed && self.epoch.is_some() && (!self.settling || now.apart(self.changed) >= settle)
     }
 }
 

@@ -12,6 +12,13 @@ impl Instant {
     pub fn since(self, earlier: Instant) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
+
+    /// The time between this instant and another one, whichever is later.
+    ///
+    /// For a clock that may be set back: what it stamped before then lies ahead of it, and would not age at all.
+    pub fn apart(self, other: Instant) -> Duration {
+        Duration::from_millis(self.0.abs_diff(other.0))
+    }
 }
 
 impl std::ops::Add<Duration> for Instant {
