@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use metrifold_tests::{
-    Link, Process, Redis, Scrape, Server, Watch, contained, eventually, get, kill, rust_example,
+    Link, Process, Redis, Scrape, Server, Watch, contained, eventually, get, kill, rust_example, worker_words,
 };
 use rustix::process::Signal;
 use tempfile::TempDir;
@@ -113,12 +113,7 @@ pub(crate) struct Worker {
 impl Worker {
     /// Started, finished, acknowledged; nothing yet of one that is still starting.
     pub(crate) fn words(&self) -> Result<[u64; 3]> {
-        let bytes = match std::fs::read(&self.ledger) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok([0; 3]),
-            bytes => bytes?,
-        };
-        let (words, _) = bytes.as_chunks::<8>();
-        Ok(words.first_chunk::<3>().map_or([0; 3], |words| words.map(u64::from_le_bytes)))
+        worker_words(&self.ledger)
     }
 
     pub(crate) fn signal(&self, signal: Signal) -> Result<()> {

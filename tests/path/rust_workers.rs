@@ -6,8 +6,8 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, Result, ensure};
-use metrifold_tests::{Process, Redis, Scrape, Server, Watch, eventually, rust_example};
+use anyhow::{Result, ensure};
+use metrifold_tests::{Process, Redis, Scrape, Server, Watch, eventually, rust_example, worker_words};
 use rustix::process::Signal;
 use tempfile::tempdir;
 
@@ -50,10 +50,7 @@ impl Worker {
 
     /// Started, finished, acknowledged.
     fn words(&self) -> Result<[u64; 3]> {
-        let bytes = std::fs::read(&self.ledger)?;
-        let (words, _) = bytes.as_chunks::<8>();
-        let words = words.first_chunk::<3>().context("an unfinished ledger")?;
-        Ok(words.map(u64::from_le_bytes))
+        worker_words(&self.ledger)
     }
 }
 

@@ -29,3 +29,14 @@ impl Ledger {
         Ok(self.events(name)?.len() as u64)
     }
 }
+
+/// What the ledger of a Rust worker says of its events: started, finished, acknowledged; nothing yet of one that is still
+/// starting.
+pub fn worker_words(ledger: &Path) -> Result<[u64; 3]> {
+    let bytes = match std::fs::read(ledger) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok([0; 3]),
+        bytes => bytes?,
+    };
+    let (words, _) = bytes.as_chunks::<8>();
+    Ok(words.first_chunk::<3>().map_or([0; 3], |words| words.map(u64::from_le_bytes)))
+}

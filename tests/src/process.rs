@@ -118,7 +118,7 @@ fn build_folder() -> Result<PathBuf> {
 }
 
 /// The `metrifold` binary of this build (or `METRIFOLD_BINARY`).
-pub(crate) fn binary() -> Result<PathBuf> {
+pub fn binary() -> Result<PathBuf> {
     let path = match std::env::var_os("METRIFOLD_BINARY") {
         Some(path) => PathBuf::from(path),
         None => build_folder()?.join("metrifold"),

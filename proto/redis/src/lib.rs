@@ -39,7 +39,8 @@
 //! `~<namespace>:*` and the commands `+eval +evalsha +hset +hget +hmget +hgetall +hsetnx +hdel +hlen +hincrby +zadd +zcard
 //! +zrange +zrem +del +unlink +exists +pexpire +time +info`. Without `INFO` no run id can be compared, and nothing is sent.
 //! With the index of namespaces also `~metrifold:namespaces +sadd +smembers`; without it, servers know the namespaces that
-//! they are configured with. Another database than 0 needs `+select`, a Cluster `+cluster|slots +asking`.
+//! they are configured with. Another database than 0 needs `+select`, a Cluster `+cluster|slots +asking`. `metrifold
+//! workers` shows sizes if it has `+memory|usage`; `metrifold wipe --forget` takes a name from the index with `+srem`.
 //!
 //! ```
 //! use metrifold_model::{DescriptorList, Incarnation, Namespace, Seq, Worker};

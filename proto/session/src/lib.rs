@@ -25,6 +25,7 @@
 //! assert_eq!(record.values.slots, [1.0]);
 //! ```
 
+mod admin;
 mod archive;
 mod push;
 mod pusher;
@@ -35,6 +36,7 @@ mod shard;
 mod store;
 mod time;
 
+pub use admin::{retire, wipe};
 pub use archive::{Archive, Archived, ArchivedSeries};
 pub use push::{Answer, DescriptorPart, Payload, Push, Refusal};
 pub use pusher::{Pusher, PusherSettings, PusherState, Step};

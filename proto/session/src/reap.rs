@@ -93,9 +93,18 @@ pub fn reap(snapshot: &ShardSnapshot, policy: &ReapPolicy) -> Option<Commit> {
         .tombstones
         .iter()
         .filter(|(_, tomb)| snapshot.head.age.since(tomb.folded) > policy.tombstone_lifetime);
+    change(snapshot, dead.take(policy.batch_max), old.take(policy.batch_max))
+}
+
+/// Folds `dead` and trims `old`; `None` if both are empty.
+pub(crate) fn change<'a>(
+    snapshot: &ShardSnapshot,
+    dead: impl Iterator<Item = (&'a Incarnation, &'a Arc<Record>)>,
+    old: impl Iterator<Item = (&'a Incarnation, &'a Arc<Tombstone>)>,
+) -> Option<Commit> {
     let mut archive = Archive::clone(&snapshot.archive);
     let mut trimmed = Vec::new();
-    for (incarnation, tombstone) in old.take(policy.batch_max) {
+    for (incarnation, tombstone) in old {
         // A living record carries its own gauges and its own base; the tombstone adds nothing to it.
         if !snapshot.records.contains_key(incarnation) {
             archive.take_gauges(tombstone);
@@ -103,7 +112,7 @@ pub fn reap(snapshot: &ShardSnapshot, policy: &ReapPolicy) -> Option<Commit> {
         trimmed.push(*incarnation);
     }
     let mut folded = Vec::new();
-    for (incarnation, record) in dead.take(policy.batch_max) {
+    for (incarnation, record) in dead {
         archive.fold(record);
         folded.push((*incarnation, record.seq, Arc::new(entomb(record, snapshot.head.age))));
     }

@@ -1,8 +1,9 @@
 //! The command line.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
+use metrifold_model::Incarnation;
 
 use crate::{
     config::{Inputs, Layer},
@@ -31,11 +32,72 @@ pub enum Command {
     Exporter(ServerArguments),
     /// Real workers, real deaths, live totals; the exit status says whether they were exact.
     Demo(DemoSettings),
+    /// Who is live, dead or folded in a namespace of a Redis: last push, series, bytes, host.
+    Workers(AdminArguments),
+    /// Folds sources at once, without waiting for their time to live; one that is alive comes back by itself.
+    Retire(RetireArguments),
+    /// Empties one namespace of a Redis, and touches nothing else; whoever still counts goes on from zero.
+    Wipe(WipeArguments),
     /// Prints the effective settings with secrets hidden, or everything that is wrong with them.
     CheckConfig(ServerArguments),
     /// A worker of the demo.
     #[command(hide = true)]
     DemoWorker(WorkerArguments),
+}
+
+/// Which store, for a question or an order.
+#[derive(Clone, Debug, Default, Args)]
+pub struct AdminArguments {
+    /// Configuration file, TOML or YAML.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Redis as the store [redis.url].
+    #[arg(long, value_name = "URL")]
+    pub redis_url: Option<String>,
+    /// The namespace [redis.namespace].
+    #[arg(long, value_name = "NAME")]
+    pub namespace: Option<String>,
+}
+
+impl AdminArguments {
+    /// Everything that settings are read from, the process's environment included.
+    pub fn inputs(&self) -> Inputs {
+        let AdminArguments { config, redis_url, namespace } = self.clone();
+        ServerArguments { config, redis_url, namespace, ..ServerArguments::default() }.inputs()
+    }
+}
+
+/// Which sources to retire.
+#[derive(Clone, Debug, Args)]
+#[command(group = clap::ArgGroup::new("which").required(true).multiple(true))]
+pub struct RetireArguments {
+    /// The store.
+    #[command(flatten)]
+    pub store: AdminArguments,
+    /// Sources by the name that `metrifold workers` shows.
+    #[arg(value_name = "WORKER", group = "which", conflicts_with_all = ["host", "silent_for"])]
+    pub sources: Vec<Incarnation>,
+    /// All of this host.
+    #[arg(long, group = "which")]
+    pub host: Option<String>,
+    /// All that were not heard of for at least this long, as in 10m.
+    #[arg(long, value_name = "SPAN", group = "which", value_parser = humantime::parse_duration)]
+    pub silent_for: Option<Duration>,
+}
+
+/// What to empty.
+#[derive(Clone, Debug, Args)]
+pub struct WipeArguments {
+    /// The store.
+    #[command(flatten)]
+    pub store: AdminArguments,
+    /// Really.
+    #[arg(long)]
+    pub yes: bool,
+    /// Also delete the keys of the emptied namespace. Only after its workers and servers have ended: a server that
+    /// still remembers what was there would bring it back.
+    #[arg(long)]
+    pub forget: bool,
 }
 
 /// Flags of every server role. A flag wins over the environment and the file.

@@ -5,9 +5,10 @@ use std::{fmt::Display, future::Future, process::ExitCode};
 use metrifold_telemetry::start_logs;
 
 use crate::{
-    cli::{Cli, Command, ServerArguments},
+    admin::{self, AdminError, Choice},
+    cli::{AdminArguments, Cli, Command, RetireArguments, ServerArguments},
     complain,
-    config::{Loaded, load},
+    config::{Loaded, Settings, load},
     demo, detach, say,
     server::{self, Role},
 };
@@ -26,6 +27,15 @@ pub fn execute(cli: Cli) -> ExitCode {
             true => ExitCode::SUCCESS,
             false => ExitCode::FAILURE,
         }),
+        Command::Workers(store) => administer(store, admin::workers),
+        Command::Retire(arguments) => administer(&arguments.store, |settings| {
+            let RetireArguments { sources, host, silent_for, .. } = arguments.clone();
+            let choice = Choice { sources, host, silent_for };
+            async move { admin::retire(settings, &choice).await }
+        }),
+        Command::Wipe(arguments) => {
+            administer(&arguments.store, |settings| admin::wipe(settings, arguments.yes, arguments.forget))
+        }
         Command::CheckConfig(arguments) => check_config(arguments),
         Command::DemoWorker(arguments) => demo::work(arguments).map(|()| ExitCode::SUCCESS).map_err(text),
     };
@@ -45,6 +55,15 @@ fn in_runtime<T, E: Display>(work: impl Future<Output = Result<T, E>>) -> Result
     // Whatever still runs has had its deadline.
     runtime.shutdown_background();
     outcome
+}
+
+fn administer<W>(store: &AdminArguments, work: impl FnOnce(Settings) -> W) -> Result<ExitCode, String>
+where
+    W: Future<Output = Result<(), AdminError>>,
+{
+    let Loaded { settings, notices, .. } = load(&store.inputs()).map_err(text)?;
+    notices.iter().for_each(|notice| complain(&format!("note: {notice}")));
+    in_runtime(work(settings)).map(|()| ExitCode::SUCCESS)
 }
 
 fn check_config(arguments: &ServerArguments) -> Result<ExitCode, String> {

@@ -5,6 +5,7 @@
 
 use std::io::Write;
 
+mod admin;
 pub mod cli;
 pub mod config;
 pub mod demo;

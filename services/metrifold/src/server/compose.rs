@@ -75,20 +75,25 @@ pub(super) async fn open_store(settings: &Settings, metrics: &Metrics) -> Result
     }
 }
 
-fn connect(
-    address: &RedisAddress,
-    settings: &Settings,
-    metrics: &Metrics,
-) -> Result<Arc<dyn Store>, StoreError> {
+/// How to use the Redis at `address`.
+pub(crate) fn redis(address: &RedisAddress, settings: &Settings) -> RedisSettings {
     let defaults = RedisSettings::new(address.clone());
-    let store = RedisStore::connect(RedisSettings {
+    RedisSettings {
         shards: settings.redis.shards,
         // Every pusher must be heard of before a restored store settles.
         reconnect_max: defaults.reconnect_max.min(settings.settle() / 2),
         // A source that nobody folded must outlive every chance of its return.
         expiry: defaults.expiry.max(settings.workers.tombstone_lifetime * 2),
         ..defaults
-    })?;
+    }
+}
+
+fn connect(
+    address: &RedisAddress,
+    settings: &Settings,
+    metrics: &Metrics,
+) -> Result<Arc<dyn Store>, StoreError> {
+    let store = RedisStore::connect(redis(address, settings))?;
     Ok(Arc::new(MeteredStore::new(Arc::new(store), metrics.clone())))
 }
 

@@ -5,6 +5,7 @@ mod parts;
 mod role;
 mod run;
 
+pub(crate) use compose::redis as redis_settings;
 pub(crate) use role::Role;
 pub(crate) use run::run;
 

@@ -91,6 +91,29 @@ impl Connection {
         self.command(key, ["SADD", key, member]).await.map(drop)
     }
 
+    pub(super) async fn remove_member(&self, key: &str, member: &str) -> Result<(), StoreError> {
+        self.command(key, ["SREM", key, member]).await.map(drop)
+    }
+
+    /// Deletes a key, its memory later.
+    pub(super) async fn unlink(&self, key: &str) -> Result<(), StoreError> {
+        self.command(key, ["UNLINK", key]).await.map(drop)
+    }
+
+    /// What each of many keys of one slot costs in memory, in bytes; 0 for one that does not exist.
+    pub(super) async fn memory_usage(&self, keys: &[String]) -> Result<Vec<u64>, StoreError> {
+        let mut bytes = Vec::with_capacity(keys.len());
+        for batch in keys.chunks(BATCH) {
+            let commands = batch.iter().map(|key| words(["MEMORY", "USAGE", key.as_str(), "SAMPLES", "0"]));
+            let key = batch.first().map_or("", String::as_str);
+            for reply in self.dialer.commands(key, commands.collect(), self.limit).await.map_err(of_dial)? {
+                let text = reply.first().map(|word| String::from_utf8_lossy(word).into_owned());
+                bytes.push(text.and_then(|text| text.parse().ok()).unwrap_or(0));
+            }
+        }
+        Ok(bytes)
+    }
+
     pub(super) async fn members(&self, key: &str) -> Result<Vec<String>, StoreError> {
         let members = self.command(key, ["SMEMBERS", key]).await?;
         Ok(members.iter().map(|member| String::from_utf8_lossy(member).into_owned()).collect())

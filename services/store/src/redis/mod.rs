@@ -1,5 +1,6 @@
 //! The store in Redis: the scripts of `metrifold-redis`, sent by `metrifold-dial`.
 
+mod admin;
 mod connection;
 mod error;
 mod read;

@@ -105,6 +105,14 @@ impl RedisStore {
         }
     }
 
+    /// Drops what is kept in mind of a namespace.
+    pub(super) fn forgotten(&self, namespace: &Namespace) {
+        self.registered.remove(namespace);
+        self.used.remove(namespace);
+        self.known.retain(|(of, _), _| of != namespace);
+        self.scripts.retain(|(of, _), _| of != namespace);
+    }
+
     fn refuse_eviction(info: &std::collections::HashMap<String, String>) -> Result<(), StoreError> {
         let value = |name: &str| info.get(name).map(String::as_str).unwrap_or_default();
         let policy = value("maxmemory_policy");
