@@ -14,7 +14,7 @@ use tempfile::tempdir;
 const AMPLE: Duration = Duration::from_secs(60);
 /// What a wipe of `shop` needs besides what servers need, and the keys that it may touch.
 const RIGHTS: &str = "~shop:* -@all +eval +evalsha +hset +hget +hmget +hgetall +hsetnx +hdel +hlen +hincrby +zadd +zcard \
-                      +zrange +zrem +del +unlink +exists +pexpire +time +info +memory|usage";
+                      +zrange +zrem +set +get +rename +del +unlink +exists +pexpire +time +info +memory|usage";
 
 struct Worker {
     process: Process,

@@ -13,7 +13,7 @@ use tempfile::tempdir;
 
 /// As `metrifold_redis` documents it, for one server and without the index of namespaces.
 const RIGHTS: &str = "~shop:* -@all +eval +evalsha +hset +hget +hmget +hgetall +hsetnx +hdel +hlen +hincrby +zadd \
-                      +zcard +zrange +zrem +del +unlink +exists +pexpire +time +info";
+                      +zcard +zrange +zrem +set +get +rename +del +unlink +exists +pexpire +time +info";
 /// The last word of a watched conversation.
 const MARK: &str = "that-was-all";
 const AMPLE: Duration = Duration::from_secs(60);

@@ -69,14 +69,18 @@ impl Dialer {
     /// See [`DialError`]; after [`DialError::Unavailable`] the script may have run, or may run yet.
     pub async fn script(&self, call: &ScriptCall, limit: Duration) -> Result<Reply, DialError> {
         let key = call.keys().first().map(String::as_str).unwrap_or_default();
-        let known = self.send(key, &|run| vec![call.evalsha(run)], limit).await?;
-        let reply = match known.into_iter().next() {
+        let with_stage = |script: Words| call.stage().into_iter().chain([script]).collect();
+        let known = self.send(key, &|run| with_stage(call.evalsha(run)), limit).await?;
+        let replies = match known.last() {
             Some(Err(cause)) if is_noscript(cause.details()) => {
-                self.send(key, &|run| vec![call.eval(run)], limit).await?.into_iter().next()
+                self.send(key, &|run| with_stage(call.eval(run)), limit).await?
             }
-            known => known,
+            _ => known,
         };
-        reply.unwrap_or(Ok(Value::Null)).map(flat).map_err(|cause| DialError::of(&cause))
+        // The first error is that of the whole; else the script's own reply comes last.
+        let replies: Result<Vec<_>, _> = replies.into_iter().collect();
+        let reply = replies.map_err(|cause| DialError::of(&cause))?.pop();
+        Ok(flat(reply.unwrap_or(Value::Null)))
     }
 
     /// Sends commands whose keys are all in the slot of `key`; the first error is that of the whole.

@@ -32,12 +32,13 @@
 //! | an old reader | new data | refuses it with [`BlobError::UnknownVersion`], which names kind and version |
 //! | an old reader | old and new descriptors, appended | refuses the whole list in the same way |
 //! | an old push script | a tombstone of a later version | refuses the push with an error; nothing is changed |
+//! | a reader that knows no values beside records | [`STAGED`](keys::STAGED) in place of a blob | refuses it: no blob is so short |
 //! | any reader | a flipped bit | refuses it, mostly with [`BlobError::Checksum`]; in a header or a length by its own error |
 //!
 //! # What an ACL must allow
 //!
 //! `~<namespace>:*` and the commands `+eval +evalsha +hset +hget +hmget +hgetall +hsetnx +hdel +hlen +hincrby +zadd +zcard
-//! +zrange +zrem +del +unlink +exists +pexpire +time +info`. Without `INFO` no run id can be compared, and nothing is sent.
+//! +zrange +zrem +set +get +rename +del +unlink +exists +pexpire +time +info`. Without `INFO` no run id can be compared, and nothing is sent.
 //! With the index of namespaces also `~metrifold:namespaces +sadd +smembers`; without it, servers know the namespaces that
 //! they are configured with. Another database than 0 needs `+select`, a Cluster `+cluster|slots +asking`. `metrifold
 //! workers` shows sizes if it has `+memory|usage`; `metrifold wipe --forget` takes a name from the index with `+srem`.
@@ -77,7 +78,7 @@ pub use blobs::{
     BlobError, decode_archive, decode_descriptors, decode_tombstone, decode_values, decode_worker,
     encode_archive, encode_descriptors, encode_tombstone, encode_values, encode_worker,
 };
-pub use record::{RECORD_FIELDS, RECORD_HEADS, RecordHead, decode_record, decode_record_head};
+pub use record::{RECORD_FIELDS, RECORD_HEADS, RECORD_VALUES, RecordHead, decode_record, decode_record_head};
 pub use reply::ReplyError;
 pub use scripts::{
     AdvanceAge, Claim, CommitCall, Dump, Forget, Look, PushScript, PushSettings, Restore, RunId,

@@ -14,6 +14,10 @@ pub const RECORD_HEADS: [&str; 7] = ["seq", "epoch", "seen", "ended", "dn", "dh"
 pub const RECORD_FIELDS: [&str; 11] =
     ["seq", "epoch", "seen", "ended", "dn", "dh", "vs", "worker", "d", "v", "base"];
 
+/// The place of the values in [`RECORD_FIELDS`]. Where a reply has [`STAGED`](crate::keys::STAGED) there, the reader puts
+/// in its place what it finds under [`ShardKeys::values`](crate::keys::ShardKeys::values) at the same `vs`.
+pub const RECORD_VALUES: usize = 9;
+
 /// The small fields of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RecordHead {

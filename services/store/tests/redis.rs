@@ -5,7 +5,7 @@ mod redis_server;
 use std::{ops::Deref, sync::Arc, time::Duration};
 
 use metrifold_model::{Incarnation, Namespace, Values};
-use metrifold_session::{Answer, Payload, ShardSnapshot};
+use metrifold_session::{Answer, Payload, ReapPolicy, ShardSnapshot, reap};
 use metrifold_store::{
     CommitOutcome, EmbeddedSettings, EmbeddedStore, RedisSettings, RedisStore, ShardIndex, Store, StoreError,
     conformance::{self, TestSource, open, snapshot, total},
@@ -36,6 +36,18 @@ async fn fresh() -> Option<Fresh> {
 
 metrifold_store::conformance_suite!(fresh);
 
+/// The same where every source keeps its values beside its record.
+mod with_values_beside_records {
+    use super::{Fresh, RedisServer};
+
+    async fn fresh() -> Option<Fresh> {
+        let server = RedisServer::start().await?;
+        Some(Fresh { store: server.store_with(|settings| settings.stage_above = 0), _server: server })
+    }
+
+    metrifold_store::conformance_suite!(fresh);
+}
+
 fn values(value: f64) -> Payload {
     Payload::Values(Values::from_slots(vec![value]))
 }
@@ -61,7 +73,10 @@ async fn the_scripts_decide_as_the_embedded_store() {
     for seed in 1..=12 {
         server.command(&["FLUSHALL"]);
         let embedded = EmbeddedStore::open(EmbeddedSettings::default()).expect("the store opens");
-        conformance::both_decide_alike(&embedded, &server.store(), seed, 250).await;
+        // Values in the record; beside it; beside it once the list has grown.
+        let stage_above = [usize::MAX, 0, 3][usize::try_from(seed % 3).expect("small")];
+        let store = server.store_with(|settings| settings.stage_above = stage_above);
+        conformance::both_decide_alike(&embedded, &store, seed, 250).await;
     }
 }
 
@@ -274,6 +289,58 @@ async fn a_source_that_expired_unfolded_is_counted_as_lost() {
     assert!(snapshot(&store).await.records.is_empty());
     assert_eq!(store.sources_expired_total(), 1);
     assert_eq!(server.command(&["ZCARD", "metrifold:{metrifold/0}:workers"]), "0");
+}
+
+/// Values beside a record live and die with it.
+#[tokio::test]
+async fn values_kept_beside_a_record_are_renewed_folded_and_missed() {
+    let Some(server) = RedisServer::start().await else { return };
+    let store = server.store_with(|settings| settings.stage_above = 0);
+    open(&store).await;
+    let mut source = TestSource::greet(1, &store, 5.0).await;
+    let (record, beside) =
+        ("metrifold:{metrifold/0}:w:0000000000000001", "metrifold:{metrifold/0}:v:0000000000000001");
+    assert_eq!(server.command(&["HGET", record, "v"]), "@");
+    assert_eq!(server.command(&["KEYS", "*:s:*"]), "", "nothing stays where it was staged");
+    server.command(&["EXPIRE", beside, "100"]);
+    source.send_ok(&store, Payload::Unchanged).await;
+    let expiry: u64 = server.command(&["TTL", beside]).parse().expect("it expires");
+    assert!(expiry > 24 * 3600, "{expiry} s");
+    assert_eq!(total(&*snapshot(&store).await), 5.0);
+
+    server.command(&["RENAME", beside, "elsewhere"]);
+    let missing = server.store().snapshot(&namespace(), SHARD).await.expect_err("values are missing");
+    assert!(matches!(&missing, StoreError::Corrupt(words) if words.contains(beside)), "{missing}");
+    server.command(&["RENAME", "elsewhere", beside]);
+    source.push.ended = true;
+    source.send_ok(&store, Payload::Unchanged).await;
+    let folded = snapshot(&store).await;
+    let commit =
+        reap(&folded, &ReapPolicy { settle: Duration::ZERO, ..ReapPolicy::default() }).expect("it has ended");
+    let outcome = store.commit(&namespace(), SHARD, &commit).await.expect("the store is reachable");
+    assert_eq!(outcome, CommitOutcome::Committed);
+    assert_eq!(server.command(&["EXISTS", record, beside]), "0");
+    assert_eq!(total(&*snapshot(&store).await), 5.0);
+}
+
+/// The rights of the crate documentation of `metrifold_redis`; those that only large values need are shown here, the
+/// others with whole servers and workers.
+#[tokio::test]
+async fn a_user_with_few_commands_may_keep_values_beside_records() {
+    let Some(server) = RedisServer::start().await else { return };
+    let mut user = vec!["ACL", "SETUSER", "app", "on", ">pw"];
+    let rights = "~metrifold:* -@all +eval +evalsha +hset +hget +hmget +hgetall +hsetnx +hdel +hlen +hincrby +zadd \
+                  +zcard +zrange +zrem +set +get +rename +del +unlink +exists +pexpire +time +info +sadd +smembers";
+    user.extend(rights.split_whitespace());
+    assert_eq!(server.command(&user), "OK");
+    let address = format!("redis://app:pw@{}", server.address());
+    let store = server.store_with(|settings| {
+        settings.stage_above = 0;
+        settings.address = address.parse().expect("an address");
+    });
+    open(&store).await;
+    TestSource::greet(1, &store, 5.0).await;
+    assert_eq!(total(&*snapshot(&store).await), 5.0);
 }
 
 #[tokio::test]

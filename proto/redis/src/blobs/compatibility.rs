@@ -75,6 +75,11 @@ fn every_format_of_a_later_version_is_refused_by_kind_and_version() {
 }
 
 #[test]
+fn the_mark_for_values_beside_a_record_is_no_blob() {
+    assert!(decode_values(crate::keys::STAGED).is_err());
+}
+
+#[test]
 fn every_flipped_bit_of_every_golden_blob_is_found() {
     for Format { what, golden, read } in FORMATS {
         let whole = unhex(golden);

@@ -10,8 +10,10 @@ mod namespaces;
 mod record;
 mod shard;
 mod tombs;
+mod values;
 mod workers;
 
 pub use meta::{META_SHARDS, meta};
 pub use namespaces::NAMESPACES;
 pub use shard::{ShardKeys, shard_of};
+pub use values::{STAGE_EXPIRY, STAGED};

@@ -10,7 +10,7 @@
 //! | `dn`, `dh` | count of descriptors, and their hash (8 bytes, little endian) |
 //! | `d` | descriptors: descriptor blobs one after another, in order of arrival |
 //! | `vs` | number of the push that brought `v`, as `seq`: equal `vs`, equal values, base and worker |
-//! | `v` | values, a values blob; missing while only the first push has come |
+//! | `v` | values, a values blob, or [`STAGED`](super::STAGED); missing while only the first push has come |
 //! | `base` | what the archive holds of these values, a values blob; missing if nothing |
 //!
 //! Type: hash. Written by the push script and by a restore, deleted by a fold. Lifetime: until folded; as a safety net

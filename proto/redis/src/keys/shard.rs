@@ -39,6 +39,9 @@ mod tests {
     fn keys_stay_where_earlier_versions_put_them() {
         let keys = ShardKeys::new(&Namespace::new("shop").expect("a good name"), 3);
         assert_eq!(keys.record(Incarnation(0xab)), "shop:{shop/3}:w:00000000000000ab");
+        assert_eq!(keys.values(Incarnation(0xab)), "shop:{shop/3}:v:00000000000000ab");
+        let stage = keys.stage(Incarnation(0xab), metrifold_model::Seq(7));
+        assert_eq!(stage, "shop:{shop/3}:s:00000000000000ab:00000000000000000007");
         assert_eq!(keys.workers(), "shop:{shop/3}:workers");
         assert_eq!(keys.archive(), "shop:{shop/3}:archive");
         assert_eq!(keys.tombs(), "shop:{shop/3}:tombs");

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use sha1::{Digest, Sha1};
 
 use super::RunId;
+use crate::keys::STAGE_EXPIRY;
 
 /// A script's text and name.
 #[derive(Clone, Debug)]
@@ -32,12 +33,27 @@ pub struct ScriptCall {
     keys: Arc<[String]>,
     /// Without the run id.
     args: Arc<[Bytes]>,
+    stage: Option<(String, Bytes)>,
 }
 
 impl ScriptCall {
     pub(super) fn new(source: &Source, keys: Vec<String>, args: Vec<Vec<u8>>) -> Self {
         let args = args.into_iter().map(Bytes::from).collect();
-        ScriptCall { source: source.clone(), keys: keys.into(), args }
+        ScriptCall { source: source.clone(), keys: keys.into(), args, stage: None }
+    }
+
+    /// The same, with a value that is too large to be an argument.
+    pub(super) fn with_stage(self, key: String, value: Vec<u8>) -> Self {
+        ScriptCall { stage: Some((key, value.into())), ..self }
+    }
+
+    /// The words of the command that is to be carried out before the script, in the same pipeline: it puts a large value
+    /// where the script finds it. If it fails, so has the call.
+    pub fn stage(&self) -> Option<Vec<Bytes>> {
+        let (key, value) = self.stage.as_ref()?;
+        let word = Bytes::from_static;
+        let expiry = super::decimal(STAGE_EXPIRY.as_millis()).into();
+        Some(vec![word(b"SET"), Bytes::copy_from_slice(key.as_bytes()), value.clone(), word(b"PX"), expiry])
     }
 
     /// All keys, in one slot.

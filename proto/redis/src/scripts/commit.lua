@@ -1,5 +1,5 @@
 -- Carries out folds and trims if nothing that they rest on has changed.
--- KEYS: archive, workers, tombs, folds, then one record per fold.
+-- KEYS: archive, workers, tombs, folds, then two per fold: record, values beside it.
 -- ARGV: run id, expected version, new version, archive blob, count of trims, trims, then four per fold: incarnation,
 -- expected seq, entry of folds, tombstone blob.
 local archive, workers, tombs, folds = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
@@ -10,8 +10,8 @@ if not epoch or sealed ~= '0' or version ~= ARGV[2] then
 end
 local trims = tonumber(ARGV[5])
 local first = 6 + trims
-for index = 5, #KEYS do
-  if redis.call('HGET', KEYS[index], 'seq') ~= ARGV[first + (index - 5) * 4 + 1] then
+for index = 5, #KEYS, 2 do
+  if redis.call('HGET', KEYS[index], 'seq') ~= ARGV[first + (index - 5) * 2 + 1] then
     return {'conflict'}
   end
 end
@@ -20,9 +20,9 @@ for index = 6, 5 + trims do
   redis.call('HDEL', tombs, ARGV[index])
   redis.call('HDEL', folds, ARGV[index])
 end
-for index = 5, #KEYS do
-  local at = first + (index - 5) * 4
-  redis.call('UNLINK', KEYS[index])
+for index = 5, #KEYS, 2 do
+  local at = first + (index - 5) * 2
+  redis.call('UNLINK', KEYS[index], KEYS[index + 1])
   redis.call('ZREM', workers, ARGV[at])
   redis.call('HSET', folds, ARGV[at], ARGV[at + 2])
   redis.call('HSET', tombs, ARGV[at], ARGV[at + 3])

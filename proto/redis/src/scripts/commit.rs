@@ -30,7 +30,7 @@ impl CommitCall {
         ];
         args.extend(commit.trimmed.iter().map(|incarnation| incarnation.to_string().into_bytes()));
         for (incarnation, seq, tombstone) in &commit.folded {
-            keys.push(shard.record(*incarnation));
+            keys.extend([shard.record(*incarnation), shard.values(*incarnation)]);
             args.extend([
                 incarnation.to_string().into_bytes(),
                 ordered(seq.0),

@@ -43,7 +43,7 @@ impl Dump {
     pub fn call(namespace: &Namespace, shard: u16, incarnations: &[Incarnation]) -> ScriptCall {
         let shard = ShardKeys::new(namespace, shard);
         let mut keys = vec![shard.archive(), shard.tombs()];
-        keys.extend(incarnations.iter().map(|incarnation| shard.record(*incarnation)));
+        keys.extend(incarnations.iter().flat_map(|one| [shard.record(*one), shard.values(*one)]));
         ScriptCall::new(&DUMP, keys, Vec::new())
     }
 }

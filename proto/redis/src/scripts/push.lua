@@ -1,10 +1,13 @@
 -- Decides and carries out one push, as metrifold_session::accept says.
--- KEYS: record, workers, archive, tombs, folds.
-local key, workers, archive, tombs, folds = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+-- KEYS: record, workers, archive, tombs, folds; of a source with very many slots also where its values are kept beside
+-- the record, and where those of this push were put.
+local key, workers, archive, tombs, folds, beside, stage = unpack(KEYS)
 local shards, sources_max, expiry = ARGV[2], tonumber(ARGV[3]), ARGV[4]
 local incarnation, seq, acked, named, refusal = ARGV[5], ARGV[6], ARGV[7], ARGV[8], ARGV[9]
 local from, count, hashes, chunk = tonumber(ARGV[10]), tonumber(ARGV[11]), ARGV[12], ARGV[13]
 local payload, values, base, worker, ended = ARGV[14], ARGV[15], ARGV[16], ARGV[17], ARGV[18]
+
+local brings_values = payload == 'values' or payload == 'staged'
 
 local now = now_ms()
 local epoch, sealed, opened_with, opened_on = unpack(redis.call('HMGET', archive, 'epoch', 'sealed', 'shards', 'run'))
@@ -44,6 +47,9 @@ end
 if payload == 'unchanged' and acked ~= known then
   return {'values'}
 end
+if payload == 'staged' and redis.call('EXISTS', stage) == 0 then
+  return {'values'}
+end
 
 -- What the source goes on from: its record, else its tombstone, else nothing.
 local tomb_descriptors, tomb_values
@@ -79,7 +85,7 @@ local function set(field, value)
   fields[#fields + 1] = value
 end
 set('ended', (ended == '1' or had_ended == '1') and '1' or '0')
-if payload == 'values' then
+if brings_values then
   set('v', values)
   set('vs', seq)
 elseif not has_record then
@@ -89,7 +95,7 @@ elseif not has_record then
   end
 end
 -- Equal `vs` promises equal values, base and worker.
-if has_record and payload ~= 'values' and redis.call('HGET', key, 'worker') ~= worker then
+if has_record and not brings_values and redis.call('HGET', key, 'worker') ~= worker then
   set('vs', seq)
 end
 if not has_record then
@@ -114,5 +120,11 @@ if count > known_count or not has_record then
 end
 redis.call('HSET', key, unpack(fields))
 redis.call('PEXPIRE', key, expiry)
+if payload == 'staged' then
+  redis.call('RENAME', stage, beside)
+end
+if beside then
+  redis.call('PEXPIRE', beside, expiry)
+end
 redis.call('ZADD', workers, now, incarnation)
 return {'ok', epoch}

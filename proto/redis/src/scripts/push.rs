@@ -6,12 +6,16 @@ use metrifold_model::{DescriptorHash, Epoch, Namespace, Seq, limits};
 use metrifold_session::{Answer, DescriptorPart, Payload, Push, Refusal};
 
 use super::{ScriptCall, call::Source, decimal, flag, hex, ordered};
-use crate::{ReplyError, encode_descriptors, encode_values, encode_worker, keys::ShardKeys, reply::Fields};
+use crate::{
+    ReplyError, encode_descriptors, encode_values, encode_worker,
+    keys::{STAGED, ShardKeys},
+    reply::Fields,
+};
 
 static SOURCE: LazyLock<Source> =
     LazyLock::new(|| Source::new(concat!(include_str!("check.lua"), include_str!("push.lua"))));
 
-/// What all pushers of a namespace agree on.
+/// How pushes are written. Number of shards, sources and expiry are what all pushers of a namespace agree on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PushSettings {
     /// How many shards the namespace has.
@@ -22,6 +26,9 @@ pub struct PushSettings {
     /// Time after the last push at which a record goes though nobody folded it. Never below 24 h, the default
     /// tombstone lifetime: servers fold long before. Default 48 h.
     pub expiry: Duration,
+    /// Values of sources with more slots than this do not pass through the script, see [`crate::keys`]. Default 2,048:
+    /// 16 KiB.
+    pub stage_above: usize,
 }
 
 impl PushSettings {
@@ -31,6 +38,7 @@ impl PushSettings {
             shards,
             sources_max: limits::SOURCES_PER_NAMESPACE_MAX,
             expiry: Duration::from_secs(48 * 3600),
+            stage_above: 2_048,
         }
     }
 }
@@ -52,6 +60,8 @@ impl PushScript {
     pub fn call(&self, push: &Push) -> ScriptCall {
         let refusal = push.check().err();
         let part = &push.descriptors;
+        // By the length of the list, which only grows: an unchanged push of such a source renews what it does not bring.
+        let is_large = part.count() > self.settings.stage_above;
         let sources_max = self.settings.sources_max.div_ceil(usize::from(self.settings.shards.max(1)));
         let mut args = vec![
             decimal(self.settings.shards),
@@ -68,19 +78,28 @@ impl PushScript {
             Some(_) => args.extend(std::iter::repeat_n(Vec::new(), 9)),
             None => {
                 args.extend(descriptor_args(part));
-                args.extend(payload_args(push));
+                args.extend(payload_args(push, is_large));
                 args.push(encode_worker(&push.worker));
                 args.push(flag(push.ended));
             }
         }
-        let keys = [
+        let mut keys = vec![
             self.keys.record(push.incarnation),
             self.keys.workers(),
             self.keys.archive(),
             self.keys.tombs(),
             self.keys.folds(),
         ];
-        ScriptCall::new(&SOURCE, keys.into(), args)
+        if !is_large || refusal.is_some() {
+            return ScriptCall::new(&SOURCE, keys, args);
+        }
+        let stage = self.keys.stage(push.incarnation, push.seq);
+        keys.extend([self.keys.values(push.incarnation), stage.clone()]);
+        let call = ScriptCall::new(&SOURCE, keys, args);
+        match &push.payload {
+            Payload::Values(values) => call.with_stage(stage, encode_values(values)),
+            Payload::Hello | Payload::Unchanged => call,
+        }
     }
 }
 
@@ -112,10 +131,11 @@ fn prefix_hashes(part: &DescriptorPart) -> Vec<u8> {
     if last == part.hash { hashes } else { Vec::new() }
 }
 
-fn payload_args(push: &Push) -> [Vec<u8>; 3] {
+fn payload_args(push: &Push, is_large: bool) -> [Vec<u8>; 3] {
     let (kind, values) = match &push.payload {
         Payload::Hello => ("hello", Vec::new()),
         Payload::Unchanged => ("unchanged", Vec::new()),
+        Payload::Values(_) if is_large => ("staged", STAGED.to_vec()),
         Payload::Values(values) => ("values", encode_values(values)),
     };
     [kind.into(), values, push.base.as_ref().map(encode_values).unwrap_or_default()]

@@ -1,5 +1,6 @@
 -- Replaces a shard's contents and opens it, if the caller still holds the claim.
--- KEYS: archive, workers, tombs, folds, records to write, records to drop.
+-- KEYS: archive, workers, tombs, folds, then two per record to write, and two per record to drop: record, values beside
+-- it.
 -- ARGV: run id, token, epoch, version, counter, age, shards, expiry, whether the archive is replaced, archive blob,
 -- whether the tombstones are replaced, count of tombstones, count of records to write, then three per tombstone
 -- (incarnation, entry of folds, blob), twelve per record to write (incarnation, fields), and the incarnations to drop.
@@ -21,20 +22,20 @@ for _ = 1, tombstones do
   at = at + 3
 end
 local names = {'seq', 'epoch', 'seen', 'ended', 'dn', 'dh', 'vs', 'worker', 'd', 'v', 'base'}
-for index = 5, 4 + written do
+for index = 5, 4 + written * 2, 2 do
   local fields = {}
   for place, name in ipairs(names) do
     fields[place * 2 - 1] = name
     fields[place * 2] = ARGV[at + place]
   end
-  redis.call('DEL', KEYS[index])
+  redis.call('DEL', KEYS[index], KEYS[index + 1])
   redis.call('HSET', KEYS[index], unpack(fields))
   redis.call('PEXPIRE', KEYS[index], ARGV[8])
   redis.call('ZADD', workers, ARGV[at + 3], ARGV[at])
   at = at + 12
 end
-for index = 5 + written, #KEYS do
-  redis.call('DEL', KEYS[index])
+for index = 5 + written * 2, #KEYS, 2 do
+  redis.call('DEL', KEYS[index], KEYS[index + 1])
   redis.call('ZREM', workers, ARGV[at])
   at = at + 1
 end

@@ -58,8 +58,10 @@ impl Restore<'_> {
         let tombstones = if new_tombstones { after.tombstones.len() } else { 0 };
 
         let mut keys = vec![shard.archive(), shard.workers(), shard.tombs(), shard.folds()];
-        keys.extend(written.keys().map(|incarnation| shard.record(**incarnation)));
-        keys.extend(dropped.iter().map(|incarnation| shard.record(**incarnation)));
+        let touched = written.keys().chain(&dropped);
+        keys.extend(
+            touched.flat_map(|incarnation| [shard.record(**incarnation), shard.values(**incarnation)]),
+        );
         let mut args = vec![
             hex(self.token),
             hex(after.head.epoch.unwrap_or(Epoch(0)).0),

@@ -30,8 +30,9 @@ impl RedisStore {
         sources: &[Incarnation],
     ) -> Result<Vec<u64>, StoreError> {
         let keys = ShardKeys::new(namespace, shard.0);
-        let records: Vec<_> = sources.iter().map(|source| keys.record(*source)).collect();
-        self.connection.memory_usage(&records).await
+        let each = sources.iter().flat_map(|source| [keys.record(*source), keys.values(*source)]);
+        let bytes = self.connection.memory_usage(&each.collect::<Vec<_>>()).await?;
+        Ok(bytes.chunks(2).map(|parts| parts.iter().sum()).collect())
     }
 
     /// Deletes what a wiped namespace still has: the emptied shards, their number, its place in the index.

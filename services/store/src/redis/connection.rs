@@ -4,13 +4,17 @@ use std::{collections::HashMap, time::Duration};
 
 use bytes::Bytes;
 use metrifold_dial::{DialSettings, Dialer, Words};
-use metrifold_redis::ScriptCall;
+use metrifold_redis::{RECORD_VALUES, ScriptCall, keys::STAGED};
 
 use super::{RedisSettings, error::of_dial};
 use crate::StoreError;
 
 /// Commands in one pipeline: pushes get their turn between two of them.
 pub(super) const BATCH: usize = 64;
+/// Attempts to read a record together with the values beside it.
+const ATTEMPTS: usize = 10;
+/// The place of `vs` among the fields of a record.
+const VALUES_SEQ: usize = 6;
 /// How much longer than other commands those may take that write, or read at once, a whole shard.
 const WHOLE_SHARD: u32 = 10;
 
@@ -56,6 +60,35 @@ impl Connection {
             replies.extend(self.dialer.commands(key, commands.collect(), self.limit).await.map_err(of_dial)?);
         }
         Ok(replies)
+    }
+
+    /// `HMGET` of all fields of a record whose values are kept beside it, with the values in their place.
+    pub(super) async fn with_values(
+        &self,
+        (record, fields): &(String, Vec<&'static str>),
+        beside: &str,
+    ) -> Result<Vec<Bytes>, StoreError> {
+        let whole = words(["HMGET", record.as_str()].into_iter().chain(fields.iter().copied()));
+        let again = words(["HMGET", record.as_str(), "vs", "v"]);
+        for _ in 0..ATTEMPTS {
+            let commands = vec![whole.clone(), words(["GET", beside]), again.clone()];
+            let replies = self.dialer.commands(record, commands, self.limit).await.map_err(of_dial)?;
+            let [mut fields, values, again] = <[Vec<Bytes>; 3]>::try_from(replies).unwrap_or_default();
+            // A push in between has brought other values; a restore has written them into the record.
+            let read = [fields.get(VALUES_SEQ), fields.get(RECORD_VALUES)];
+            if read != [again.first(), again.get(1)] {
+                continue;
+            }
+            if fields.get(RECORD_VALUES).is_some_and(|field| field == STAGED) {
+                let values = values.into_iter().next().unwrap_or_default();
+                if values.is_empty() {
+                    return Err(StoreError::Corrupt(format!("the values of {record} are not at {beside}")));
+                }
+                fields[RECORD_VALUES] = values;
+            }
+            return Ok(fields);
+        }
+        Err(StoreError::Unavailable(format!("{record} changed at each of {ATTEMPTS} attempts to read it")))
     }
 
     /// `HMGET` of many fields of one key, in batches; missing fields are empty.

@@ -6,18 +6,23 @@ use std::{
 };
 
 use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt, stream};
 use metrifold_model::{DescriptorList, Epoch, Incarnation, Namespace};
 use metrifold_redis::{
-    Dump, Forget, Look, RECORD_FIELDS, RECORD_HEADS, RecordHead, STATE_FIELDS, ShardLook, decode_archive,
-    decode_record, decode_record_head, decode_tombstone, keys::ShardKeys, parse_dump, parse_look,
+    Dump, Forget, Look, RECORD_FIELDS, RECORD_HEADS, RECORD_VALUES, RecordHead, STATE_FIELDS, ShardLook,
+    decode_archive, decode_record, decode_record_head, decode_tombstone,
+    keys::{STAGED, ShardKeys},
+    parse_dump, parse_look,
 };
 use metrifold_session::{Archive, Record, ShardSnapshot, Tombstone};
 
-use super::{RedisStore, error::of_reply};
+use super::{RedisStore, connection::BATCH, error::of_reply};
 use crate::{ShardIndex, StoreError};
 
 /// Reads in parts before the shard is read in one step, which stops all pushes for so long.
 const ATTEMPTS: usize = 3;
+/// Batches under way at once.
+const BATCHES_AHEAD: usize = 2;
 const DESCRIPTORS: &str = "d";
 
 /// What the last read of a shard found. Immutable; the next read makes another one.
@@ -127,12 +132,15 @@ impl RedisStore {
         known: &Known,
         incarnations: &[Incarnation],
     ) -> Result<BTreeMap<Incarnation, (RecordHead, Arc<Record>)>, StoreError> {
-        let each = |one: &Incarnation| (keys.record(*one), RECORD_HEADS.to_vec());
-        let heads = self.connection.hmget_each(&incarnations.iter().map(each).collect::<Vec<_>>()).await?;
         let mut lists = lists(known);
         let mut records = BTreeMap::new();
-        let mut changed = Vec::new();
-        for (incarnation, head) in incarnations.iter().zip(heads) {
+        // Of those that nothing is known of, everything is new.
+        let (old, new): (Vec<_>, Vec<_>) =
+            incarnations.iter().copied().partition(|one| known.records.contains_key(one));
+        let mut changed: Vec<_> = new.into_iter().map(|one| (one, false)).collect();
+        let each = |one: &Incarnation| (keys.record(*one), RECORD_HEADS.to_vec());
+        let heads = self.connection.hmget_each(&old.iter().map(each).collect::<Vec<_>>()).await?;
+        for (incarnation, head) in old.iter().zip(heads) {
             let Some(head) = decode_record_head(&head).map_err(of_reply)? else { continue };
             match known.records.get(incarnation).and_then(|known| carried_on(known, head)) {
                 Some(record) => drop(records.insert(*incarnation, (head, record))),
@@ -156,27 +164,43 @@ impl RedisStore {
         records: &mut BTreeMap<Incarnation, (RecordHead, Arc<Record>)>,
     ) -> Result<Vec<Incarnation>, StoreError> {
         let mut moved = Vec::new();
-        // Decoded batch by batch, so that no more than one batch of raw replies is held.
-        for batch in wanted.chunks(super::connection::BATCH) {
-            let requests: Vec<_> =
-                batch.iter().map(|(one, has_list)| (keys.record(*one), fields(*has_list))).collect();
-            let replies = self.connection.hmget_each(&requests).await?;
-            for ((incarnation, has_list), reply) in batch.iter().zip(replies) {
+        // Redis prepares a batch while the one before is decoded, and no more than that is held of raw replies.
+        let batches: Vec<_> = wanted.chunks(BATCH).map(|batch| self.fetch_batch(keys, batch)).collect();
+        let mut batches = stream::iter(batches).buffered(BATCHES_AHEAD);
+        while let Some(batch) = batches.try_next().await? {
+            for ((incarnation, has_list), reply) in batch {
                 let Some(head) = decode_record_head(&reply[..RECORD_HEADS.len()]).map_err(of_reply)? else {
                     continue;
                 };
                 let list = lists.get(&list_key(&head)).cloned();
-                if *has_list && list.is_none() {
-                    moved.push(*incarnation);
+                if has_list && list.is_none() {
+                    moved.push(incarnation);
                     continue;
                 }
                 if let Some((head, record)) = decode_record(&reply, |_| list).map_err(of_reply)? {
                     lists.insert(list_key(&head), record.descriptors.clone());
-                    records.insert(*incarnation, (head, Arc::new(record)));
+                    records.insert(incarnation, (head, Arc::new(record)));
                 }
             }
         }
         Ok(moved)
+    }
+
+    /// Whole records, with their values wherever these are kept.
+    async fn fetch_batch(
+        &self,
+        keys: &ShardKeys,
+        batch: &[(Incarnation, bool)],
+    ) -> Result<Vec<((Incarnation, bool), Vec<Bytes>)>, StoreError> {
+        let requests: Vec<_> =
+            batch.iter().map(|(one, has_list)| (keys.record(*one), fields(*has_list))).collect();
+        let mut replies = self.connection.hmget_each(&requests).await?;
+        for (((incarnation, _), request), reply) in batch.iter().zip(&requests).zip(&mut replies) {
+            if reply.get(RECORD_VALUES).is_some_and(|values| values == STAGED) {
+                *reply = self.connection.with_values(request, &keys.values(*incarnation)).await?;
+            }
+        }
+        Ok(batch.iter().copied().zip(replies).collect())
     }
 
     async fn dump(

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use metrifold_dial::RedisAddress;
 use metrifold_model::limits;
+use metrifold_redis::PushSettings;
 
 /// Settings of a Redis store. Printed without passwords.
 #[derive(Clone, Debug)]
@@ -25,6 +26,8 @@ pub struct RedisSettings {
     pub sources_max: usize,
     /// Time after its last push at which a source that nobody folded is forgotten. Default 48 h; at least 24 h.
     pub expiry: Duration,
+    /// Pushes of more slots than this put their values beside the record. Default 2,048.
+    pub stage_above: usize,
 }
 
 impl RedisSettings {
@@ -39,6 +42,7 @@ impl RedisSettings {
             reconnect_max: Duration::from_secs(1),
             sources_max: limits::SOURCES_PER_NAMESPACE_MAX,
             expiry: Duration::from_secs(48 * 3600),
+            stage_above: PushSettings::new(1).stage_above,
         }
     }
 }

@@ -65,8 +65,8 @@ impl RedisStore {
     }
 
     pub(super) fn push_settings(&self) -> PushSettings {
-        let RedisSettings { shards, sources_max, expiry, .. } = self.settings;
-        PushSettings { shards, sources_max, expiry }
+        let RedisSettings { shards, sources_max, expiry, stage_above, .. } = self.settings;
+        PushSettings { shards, sources_max, expiry, stage_above }
     }
 
     fn script(&self, namespace: &Namespace, shard: ShardIndex) -> Arc<PushScript> {
