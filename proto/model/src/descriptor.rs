@@ -93,10 +93,16 @@ pub struct SeriesKey {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct DescriptorHash(pub u64);
 
-/// A source's slots in order. Append-only, and cheap to clone: the descriptors are shared.
+/// A source's slots in order. Append-only, and cheap to clone: clones share everything until one of them grows.
 #[derive(Clone, Debug, Default)]
 pub struct DescriptorList {
-    entries: Vec<Arc<Descriptor>>,
+    shared: Arc<Entries>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Entries {
+    descriptors: Vec<Arc<Descriptor>>,
+    /// Of the first one, the first two, and so on.
     hashes: Vec<DescriptorHash>,
 }
 
@@ -104,41 +110,43 @@ impl DescriptorList {
     /// Appends one descriptor.
     pub fn push(&mut self, descriptor: impl Into<Arc<Descriptor>>) {
         let descriptor = descriptor.into();
-        self.hashes.push(descriptor.hash_onto(self.hash()));
-        self.entries.push(descriptor);
+        let hash = descriptor.hash_onto(self.hash());
+        let entries = Arc::make_mut(&mut self.shared);
+        entries.hashes.push(hash);
+        entries.descriptors.push(descriptor);
     }
 
     /// The number of slots.
     pub fn len(&self) -> usize {
-        self.entries.len()
+        self.shared.descriptors.len()
     }
 
     /// Whether there is no slot.
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.shared.descriptors.is_empty()
     }
 
     /// The hash over all descriptors; [`DescriptorHash::default`] for an empty list.
     pub fn hash(&self) -> DescriptorHash {
-        self.hashes.last().copied().unwrap_or_default()
+        self.shared.hashes.last().copied().unwrap_or_default()
     }
 
     /// The hash over the first `count` descriptors; `None` if there are fewer.
     pub fn hash_of_first(&self, count: usize) -> Option<DescriptorHash> {
         match count {
             0 => Some(DescriptorHash::default()),
-            _ => self.hashes.get(count - 1).copied(),
+            _ => self.shared.hashes.get(count - 1).copied(),
         }
     }
 
     /// The descriptors in slot order.
     pub fn entries(&self) -> &[Arc<Descriptor>] {
-        &self.entries
+        &self.shared.descriptors
     }
 
     /// The descriptors in slot order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &Descriptor> {
-        self.entries.iter().map(Arc::as_ref)
+        self.shared.descriptors.iter().map(Arc::as_ref)
     }
 }
 

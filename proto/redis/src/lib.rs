@@ -81,7 +81,7 @@ pub use blobs::{
 pub use record::{RECORD_FIELDS, RECORD_HEADS, RECORD_VALUES, RecordHead, decode_record, decode_record_head};
 pub use reply::ReplyError;
 pub use scripts::{
-    AdvanceAge, Claim, CommitCall, Dump, Forget, Look, PushScript, PushSettings, Restore, RunId,
-    STATE_FIELDS, ScriptCall, ShardDump, ShardLook, is_noscript, parse_commit_reply, parse_dump, parse_look,
-    parse_push_reply,
+    AdvanceAge, Claim, CommitCall, Dump, Forget, Heads, Look, PushScript, PushSettings, Restore, RunId,
+    STATE_FIELDS, ScriptCall, ShardDump, ShardLook, is_noscript, parse_commit_reply, parse_dump, parse_heads,
+    parse_look, parse_push_reply,
 };

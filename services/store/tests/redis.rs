@@ -4,8 +4,10 @@ mod redis_server;
 
 use std::{ops::Deref, sync::Arc, time::Duration};
 
+use metrifold_dial::{DialSettings, Dialer};
 use metrifold_model::{Incarnation, Namespace, Values};
-use metrifold_session::{Answer, Payload, ReapPolicy, ShardSnapshot, reap};
+use metrifold_redis::{PushScript, PushSettings, RunId, parse_push_reply};
+use metrifold_session::{Answer, Payload, Push, ReapPolicy, ShardSnapshot, reap};
 use metrifold_store::{
     CommitOutcome, EmbeddedSettings, EmbeddedStore, RedisSettings, RedisStore, ShardIndex, Store, StoreError,
     conformance::{self, TestSource, open, snapshot, total},
@@ -306,6 +308,19 @@ async fn values_kept_beside_a_record_are_renewed_folded_and_missed() {
     source.send_ok(&store, Payload::Unchanged).await;
     let expiry: u64 = server.command(&["TTL", beside]).parse().expect("it expires");
     assert!(expiry > 24 * 3600, "{expiry} s");
+    assert_eq!(total(&*snapshot(&store).await), 5.0);
+
+    // Values that were staged, and have gone before the script came.
+    let call = PushScript::new(&namespace(), 0, PushSettings { stage_above: 0, ..PushSettings::new(1) });
+    let push = Push { seq: source.push.seq.next(), payload: values(6.0), ..source.push.clone() };
+    let call = call.call(&push);
+    let info = server.command(&["INFO", "server"]);
+    let run = info.lines().find_map(|line| line.trim().strip_prefix("run_id:")).expect("a run id");
+    let words = call.eval(&RunId::new(run).expect("a run id"));
+    let address = format!("redis://{}", server.address()).parse().expect("an address");
+    let dialer = Dialer::new(DialSettings::new(address)).expect("good settings");
+    let reply = dialer.command(record, words, Duration::from_secs(10)).await.expect("it answers");
+    assert_eq!(parse_push_reply(&reply), Ok(Answer::NeedValues));
     assert_eq!(total(&*snapshot(&store).await), 5.0);
 
     server.command(&["RENAME", beside, "elsewhere"]);

@@ -10,13 +10,14 @@ use metrifold_session::{Archive, Record, Tombstone};
 
 use super::{ScriptCall, ShardLook, call::Source, head};
 use crate::{
-    RECORD_FIELDS, RecordHead, ReplyError, decode_archive, decode_record, decode_tombstone, keys::ShardKeys,
-    reply::Fields,
+    RECORD_FIELDS, RECORD_HEADS, RecordHead, ReplyError, decode_archive, decode_record, decode_record_head,
+    decode_tombstone, keys::ShardKeys, reply::Fields,
 };
 
 static LOOK: LazyLock<Source> = LazyLock::new(|| {
     Source::new(concat!(include_str!("check.lua"), include_str!("head.lua"), include_str!("look.lua")))
 });
+static HEADS: LazyLock<Source> = LazyLock::new(|| Source::new(include_str!("heads.lua")));
 static DUMP: LazyLock<Source> = LazyLock::new(|| {
     Source::new(concat!(include_str!("check.lua"), include_str!("head.lua"), include_str!("dump.lua")))
 });
@@ -32,6 +33,24 @@ impl Look {
         let shard = ShardKeys::new(namespace, shard);
         ScriptCall::new(&LOOK, vec![shard.archive(), shard.workers()], Vec::new())
     }
+}
+
+/// Reads the small fields of many records.
+#[derive(Clone, Copy, Debug)]
+pub struct Heads;
+
+impl Heads {
+    /// The call for the records of `incarnations`. Read its reply by [`parse_heads`].
+    pub fn call(namespace: &Namespace, shard: u16, incarnations: &[Incarnation]) -> ScriptCall {
+        let shard = ShardKeys::new(namespace, shard);
+        let keys = incarnations.iter().map(|incarnation| shard.record(*incarnation)).collect();
+        ScriptCall::new(&HEADS, keys, Vec::new())
+    }
+}
+
+/// Reads the reply of [`Heads`]: one per incarnation, in order; `None` for one without a record.
+pub fn parse_heads<B: AsRef<[u8]>>(reply: &[B]) -> Result<Vec<Option<RecordHead>>, ReplyError> {
+    reply.chunks(RECORD_HEADS.len()).map(decode_record_head).collect()
 }
 
 /// Reads the whole shard in one step, for when commits come faster than it can be read in parts.

@@ -47,9 +47,6 @@ end
 if payload == 'unchanged' and acked ~= known then
   return {'values'}
 end
-if payload == 'staged' and redis.call('EXISTS', stage) == 0 then
-  return {'values'}
-end
 
 -- What the source goes on from: its record, else its tombstone, else nothing.
 local tomb_descriptors, tomb_values
@@ -118,11 +115,12 @@ if count > known_count or not has_record then
   set('dn', count)
   set('dh', string.sub(hashes, -8))
 end
+-- Nothing is written before this, so that values which have gone again are simply asked for.
+if payload == 'staged' and redis.pcall('RENAME', stage, beside).err then
+  return {'values'}
+end
 redis.call('HSET', key, unpack(fields))
 redis.call('PEXPIRE', key, expiry)
-if payload == 'staged' then
-  redis.call('RENAME', stage, beside)
-end
 if beside then
   redis.call('PEXPIRE', beside, expiry)
 end
