@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use crate::{Kind, Labels};
+use crate::{Kind, LabelNames, Labels};
 
 /// Names one slot, as one entry of prometheus_client's `.db` layout does: a histogram has one descriptor per bucket
 /// (sample `x_bucket`, label `le`, non-cumulative) and one for its sum; a counter one (sample `x_total`).
@@ -53,9 +53,14 @@ impl Descriptor {
         }
     }
 
+    /// Whether the series ends with its worker: by its kind, by its flag, or by a label in `per_worker`.
+    pub fn ends_with_worker(&self, per_worker: &LabelNames) -> bool {
+        self.kind.is_live() || self.per_worker || per_worker.any_of(&self.labels)
+    }
+
     /// Whether a fold moves this slot into the archive.
-    pub fn is_archived(&self) -> bool {
-        self.kind.is_subtractable() && !self.per_worker
+    pub fn is_archived(&self, per_worker: &LabelNames) -> bool {
+        self.kind.is_subtractable() && !self.ends_with_worker(per_worker)
     }
 
     /// The hash of a list that ends with this descriptor, given the hash of those before it.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use metrifold_model::{Descriptor, DoubleDouble, MergeMode, SeriesKey, greater, lesser, newer};
+use metrifold_model::{Descriptor, DoubleDouble, LabelNames, MergeMode, SeriesKey, greater, lesser, newer};
 
 use crate::{Record, Tombstone};
 
@@ -95,10 +95,10 @@ impl std::hash::Hash for Archive {
 
 impl Archive {
     /// Adds what `record` counted beyond its base.
-    pub(crate) fn fold(&mut self, record: &Record) {
+    pub(crate) fn fold(&mut self, record: &Record, per_worker: &LabelNames) {
         for (index, descriptor) in record.descriptors.iter().enumerate() {
             // A source that has only said hello may have a base but no values: it counted nothing yet.
-            if descriptor.is_archived() && index < record.values.slots.len() {
+            if descriptor.is_archived(per_worker) && index < record.values.slots.len() {
                 let delta = DoubleDouble::difference(record.values.slot(index), record.base.slot(index));
                 self.add(descriptor, Archived::Sum(delta));
             }
@@ -106,13 +106,13 @@ impl Archive {
     }
 
     /// Takes over the gauges of a tombstone that is about to be trimmed.
-    pub(crate) fn take_gauges(&mut self, tombstone: &Tombstone) {
+    pub(crate) fn take_gauges(&mut self, tombstone: &Tombstone, per_worker: &LabelNames) {
         let mut timestamps = tombstone.values.timestamps.iter().copied();
         for (index, descriptor) in tombstone.descriptors.iter().enumerate() {
             let timestamp =
                 if descriptor.kind.is_timestamped() { timestamps.next().unwrap_or(0.0) } else { 0.0 };
             let has_value = index < tombstone.values.slots.len();
-            if !has_value || descriptor.kind.is_live() || descriptor.per_worker {
+            if !has_value || descriptor.ends_with_worker(per_worker) {
                 continue;
             }
             let value = tombstone.values.slot(index);

@@ -2,12 +2,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use metrifold_model::{DescriptorList, Incarnation, MergeMode, Seq, Values};
+use metrifold_model::{DescriptorList, Incarnation, LabelNames, MergeMode, Seq, Values};
 
 use crate::{Archive, Instant, Record, ShardHead, ShardSnapshot, Tombstone};
 
 /// When sources count as dead and when tombstones go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReapPolicy {
     /// Time after the last push at which a source counts as dead; `None`: only explicit ends count. Default 300 s.
     pub ttl: Option<Duration>,
@@ -17,6 +17,8 @@ pub struct ReapPolicy {
     pub settle: Duration,
     /// Most sources folded or trimmed in one commit, to bound the size of one atomic step.
     pub batch_max: usize,
+    /// Series with any of these labels end with their worker: nothing of them is archived. Default none.
+    pub per_worker_labels: LabelNames,
 }
 
 impl Default for ReapPolicy {
@@ -26,6 +28,7 @@ impl Default for ReapPolicy {
             tombstone_lifetime: Duration::from_secs(24 * 3600),
             settle: Duration::from_secs(3),
             batch_max: 256,
+            per_worker_labels: LabelNames::default(),
         }
     }
 }
@@ -93,7 +96,8 @@ pub fn reap(snapshot: &ShardSnapshot, policy: &ReapPolicy) -> Option<Commit> {
         .tombstones
         .iter()
         .filter(|(_, tomb)| snapshot.head.age.since(tomb.folded) > policy.tombstone_lifetime);
-    change(snapshot, dead.take(policy.batch_max), old.take(policy.batch_max))
+    let (dead, old) = (dead.take(policy.batch_max), old.take(policy.batch_max));
+    change(snapshot, dead, old, &policy.per_worker_labels)
 }
 
 /// Folds `dead` and trims `old`; `None` if both are empty.
@@ -101,20 +105,21 @@ pub(crate) fn change<'a>(
     snapshot: &ShardSnapshot,
     dead: impl Iterator<Item = (&'a Incarnation, &'a Arc<Record>)>,
     old: impl Iterator<Item = (&'a Incarnation, &'a Arc<Tombstone>)>,
+    per_worker: &LabelNames,
 ) -> Option<Commit> {
     let mut archive = Archive::clone(&snapshot.archive);
     let mut trimmed = Vec::new();
     for (incarnation, tombstone) in old {
         // A living record carries its own gauges and its own base; the tombstone adds nothing to it.
         if !snapshot.records.contains_key(incarnation) {
-            archive.take_gauges(tombstone);
+            archive.take_gauges(tombstone, per_worker);
         }
         trimmed.push(*incarnation);
     }
     let mut folded = Vec::new();
     for (incarnation, record) in dead {
-        archive.fold(record);
-        folded.push((*incarnation, record.seq, Arc::new(entomb(record, snapshot.head.age))));
+        archive.fold(record, per_worker);
+        folded.push((*incarnation, record.seq, Arc::new(entomb(record, snapshot.head.age, per_worker))));
     }
     // A source that is folded now gets a new tombstone; its old one must not be dropped after that.
     trimmed.retain(|incarnation| !folded.iter().any(|(other, ..)| other == incarnation));
@@ -122,9 +127,9 @@ pub(crate) fn change<'a>(
     is_due.then_some(Commit { expected_version: snapshot.head.version, archive, folded, trimmed })
 }
 
-fn entomb(record: &Record, age: Instant) -> Tombstone {
+fn entomb(record: &Record, age: Instant, per_worker: &LabelNames) -> Tombstone {
     let (descriptors, values) = match record.ended {
-        true => remaining_gauges(record),
+        true => remaining_gauges(record, per_worker),
         // A source that only said hello has counted nothing: what the archive contains of it is its base.
         false if record.values.slots.is_empty() => (record.descriptors.clone(), record.base.clone()),
         false => (record.descriptors.clone(), record.values.clone()),
@@ -140,15 +145,14 @@ fn entomb(record: &Record, age: Instant) -> Tombstone {
 }
 
 /// An ended source never comes back, so only the gauges that outlive it are kept.
-fn remaining_gauges(record: &Record) -> (DescriptorList, Values) {
+fn remaining_gauges(record: &Record, per_worker: &LabelNames) -> (DescriptorList, Values) {
     let mut descriptors = DescriptorList::default();
     let mut values = Values::default();
     let mut timestamps = record.values.timestamps.iter().copied();
     for (index, descriptor) in record.descriptors.entries().iter().enumerate() {
         let timestamp = if descriptor.kind.is_timestamped() { timestamps.next() } else { None };
         let is_kept = descriptor.kind.merge_mode() != MergeMode::Sum
-            && !descriptor.kind.is_live()
-            && !descriptor.per_worker
+            && !descriptor.ends_with_worker(per_worker)
             && index < record.values.slots.len();
         if is_kept {
             descriptors.push(descriptor.clone());

@@ -42,6 +42,7 @@ impl Reader {
             ttl: settings.ttl,
             gauge_retention: settings.gauge_retention,
             host_label: settings.host_label,
+            per_worker_labels: settings.per_worker_labels.clone(),
         };
         let last = LastView { merger: Merger::new(options), ..LastView::default() };
         Reader { store, namespace, settings, metrics, last: Mutex::new(last) }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use metrifold_model::Namespace;
+use metrifold_model::{LabelNames, Namespace};
 
 /// Settings of an exporter.
 #[derive(Clone, Debug)]
@@ -19,6 +19,8 @@ pub struct ExporterSettings {
     pub gauge_retention: Duration,
     /// Whether per-worker series carry the label `host` besides `pid`. Default false.
     pub host_label: bool,
+    /// Series with any of these labels end with their worker. Default none.
+    pub per_worker_labels: LabelNames,
 }
 
 impl Default for ExporterSettings {
@@ -30,6 +32,7 @@ impl Default for ExporterSettings {
             ttl: Some(Duration::from_secs(300)),
             gauge_retention: Duration::from_secs(300),
             host_label: false,
+            per_worker_labels: LabelNames::default(),
         }
     }
 }

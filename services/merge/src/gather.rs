@@ -117,7 +117,7 @@ impl<'a, 't> Gather<'a, 't> {
     fn record(&mut self, incarnation: Incarnation, record: &'a Record, now: Instant) {
         let is_live = !is_dead(record, now, self.options.ttl);
         let owner = Owner { is_live, incarnation, worker: &record.worker, is_shared: false };
-        let plan = self.table.plan(&record.descriptors);
+        let plan = self.table.plan(&record.descriptors, &self.options.per_worker_labels);
         for slot in slots(&plan.slots, &record.values) {
             if slot.plan.ends_with_worker && !is_live {
                 continue;
@@ -142,7 +142,7 @@ impl<'a, 't> Gather<'a, 't> {
     fn tombstone(&mut self, incarnation: Incarnation, tombstone: &'a Tombstone, age: Instant) {
         let is_retained = age.since(tombstone.folded) <= self.options.gauge_retention;
         let owner = Owner { is_live: false, incarnation, worker: &tombstone.worker, is_shared: false };
-        let plan = self.table.plan(&tombstone.descriptors);
+        let plan = self.table.plan(&tombstone.descriptors, &self.options.per_worker_labels);
         for slot in slots(&plan.slots, &tombstone.values) {
             let is_over = slot.plan.mode == MergeMode::PerWorker && !is_retained;
             if slot.plan.mode != MergeMode::Sum && !slot.plan.ends_with_worker && !is_over {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use metrifold_model::LabelNames;
+
 /// The settings of a merge.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MergeOptions {
@@ -11,11 +13,18 @@ pub struct MergeOptions {
     pub gauge_retention: Duration,
     /// Whether per-worker series carry the label `host` besides `pid`. Default false.
     pub host_label: bool,
+    /// Series with any of these labels end with their worker. Default none.
+    pub per_worker_labels: LabelNames,
 }
 
 impl Default for MergeOptions {
     fn default() -> Self {
         let retention = Duration::from_secs(300);
-        MergeOptions { ttl: Some(retention), gauge_retention: retention, host_label: false }
+        MergeOptions {
+            ttl: Some(retention),
+            gauge_retention: retention,
+            host_label: false,
+            per_worker_labels: LabelNames::default(),
+        }
     }
 }

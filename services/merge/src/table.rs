@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use metrifold_model::{DescriptorHash, DescriptorList, Kind, MergeMode, SeriesKey};
+use metrifold_model::{DescriptorHash, DescriptorList, Kind, LabelNames, MergeMode, SeriesKey};
 use metrifold_session::{Archive, Archived};
 
 use crate::{ConflictReason, column::Merged, names};
@@ -74,17 +74,18 @@ impl Table {
         self.plans.len()
     }
 
-    pub(crate) fn plan(&mut self, list: &DescriptorList) -> Arc<Plan> {
+    /// `per_worker` must be the same at every call.
+    pub(crate) fn plan(&mut self, list: &DescriptorList, per_worker: &LabelNames) -> Arc<Plan> {
         let identity = (list.len(), list.hash());
         if let Some(plan) = self.plans.get(&identity) {
             return plan.clone();
         }
-        let plan = Arc::new(self.resolve(list));
+        let plan = Arc::new(self.resolve(list, per_worker));
         self.plans.insert(identity, plan.clone());
         plan
     }
 
-    fn resolve(&mut self, list: &DescriptorList) -> Plan {
+    fn resolve(&mut self, list: &DescriptorList, per_worker: &LabelNames) -> Plan {
         let mut slots = Vec::with_capacity(list.len());
         let mut helps = HashMap::new();
         for descriptor in list.iter() {
@@ -95,7 +96,7 @@ impl Table {
             };
             slots.push(PlannedSlot {
                 mode,
-                ends_with_worker: descriptor.kind.is_live() || descriptor.per_worker,
+                ends_with_worker: descriptor.ends_with_worker(per_worker),
                 is_timestamped: descriptor.kind.is_timestamped(),
                 series,
             });

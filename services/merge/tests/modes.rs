@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use metrifold_merge::{ConflictReason, MergeOptions, View, merge};
 use metrifold_model::{
-    Descriptor, DescriptorList, Epoch, GaugeMode, Incarnation, Kind, Labels, Seq, Values, Worker,
+    Descriptor, DescriptorList, Epoch, GaugeMode, Incarnation, Kind, LabelNames, Labels, Seq, Values, Worker,
 };
 use metrifold_session::{Instant, ReapPolicy, Record, ShardHead, ShardSnapshot, reap};
 
@@ -51,7 +51,11 @@ fn merged(shard: &ShardSnapshot) -> View {
 
 /// Folds everything that is due, as a store would.
 fn fold(shard: &mut ShardSnapshot) {
-    let Some(commit) = reap(shard, &ReapPolicy::default()) else { return };
+    fold_by(shard, &ReapPolicy::default());
+}
+
+fn fold_by(shard: &mut ShardSnapshot, policy: &ReapPolicy) {
+    let Some(commit) = reap(shard, policy) else { return };
     shard.archive = Arc::new(commit.archive);
     commit.trimmed.iter().for_each(|incarnation| drop(shard.tombstones.remove(incarnation)));
     for (incarnation, _, tombstone) in commit.folded {
@@ -271,6 +275,30 @@ fn a_per_worker_series_ends_with_its_worker() {
     assert_eq!(value(&merged(&shard), "c_total", &[]), None);
     fold(&mut shard);
     assert_eq!(value(&merged(&shard), "c_total", &[]), None);
+}
+
+/// One that was taken for dead shows all it counted when it is back: nothing of it was archived.
+#[test]
+fn a_series_with_a_per_worker_label_ends_with_its_worker() {
+    let labels = LabelNames::from_iter(["slot"]);
+    let options = MergeOptions { per_worker_labels: labels.clone(), ..MergeOptions::default() };
+    let policy = ReapPolicy { per_worker_labels: labels, ..ReapPolicy::default() };
+    let own: Slot<'_> = (Kind::Counter, "c", "c_total", &[("slot", "a")], 3.0, 0.0);
+    let common: Slot<'_> = (Kind::Counter, "c", "c_total", &[("path", "/")], 4.0, 0.0);
+    let (incarnation, living) = record(1, &[own, common]);
+    let mut shard = shard(&[(incarnation, living.clone())]);
+    let shown = |shard: &ShardSnapshot| {
+        let view = merge(&[Arc::new(shard.clone())], &options);
+        (value(&view, "c_total", &[("slot", "a")]), value(&view, "c_total", &[("path", "/")]))
+    };
+    assert_eq!(shown(&shard), (Some(3.0), Some(4.0)));
+    shard.now = Instant(1_000 + 300_001);
+    assert_eq!(shown(&shard), (None, Some(4.0)), "silent for too long");
+    fold_by(&mut shard, &policy);
+    assert_eq!(shown(&shard), (None, Some(4.0)), "folded");
+    let revived = Record { seen: shard.now, base: living.values.clone(), ..Record::clone(&living) };
+    shard.records.insert(incarnation, Arc::new(revived));
+    assert_eq!(shown(&shard), (Some(3.0), Some(4.0)), "back");
 }
 
 #[test]

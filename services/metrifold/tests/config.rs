@@ -142,19 +142,21 @@ fn everything_that_is_wrong_is_said_at_once_with_its_place() {
         ("METRIFOLD_HTTP__LISTEN", "nowhere"),
         ("METRIFOLD_REDIS__SHARDS", "0"),
         ("METRIFOLD_NAMESPAC", "x"),
+        ("METRIFOLD_WORKERS__PER_WORKER_LABELS", "slot, 2nd"),
     ]);
     inputs.flags.set("redis.namespace", "a/b", "the flag --namespace");
     let error = refused(&inputs);
-    assert_eq!(error.0.len(), 6, "{error}");
+    assert_eq!(error.0.len(), 7, "{error}");
     let text = error.to_string();
     for part in [
-        "6 things are wrong",
+        "7 things are wrong",
         "metrifold.toml: \"soon\" is no duration",
         "unknown setting store.settel in",
         "did you mean store.settle?",
         "http.listen in the environment variable METRIFOLD_HTTP__LISTEN: \"nowhere\" is no address",
         "redis.shards in the environment variable METRIFOLD_REDIS__SHARDS",
         "unknown setting METRIFOLD_NAMESPAC in the environment; did you mean METRIFOLD_NAMESPACE?",
+        "workers.per_worker_labels in the environment variable METRIFOLD_WORKERS__PER_WORKER_LABELS: \"2nd\" is no label name",
         "redis.namespace in the flag --namespace: namespace \"a/b\" is not allowed",
     ] {
         assert!(text.contains(part), "{part:?} is missing in {text}");

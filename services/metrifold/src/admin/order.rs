@@ -55,7 +55,9 @@ pub(crate) async fn wipe(settings: Settings, is_meant: bool, forget: bool) -> Re
 async fn fold(access: &Access, shard: ShardIndex, sources: &[Incarnation]) -> Result<usize, AdminError> {
     let mut folded = 0;
     for batch in sources.chunks(BATCH) {
-        folded += access.change(shard, |snapshot| retirement(snapshot, batch)).await?;
+        folded += access
+            .change(shard, |snapshot| retirement(snapshot, batch, &access.settings.workers.per_worker_labels))
+            .await?;
     }
     Ok(folded)
 }

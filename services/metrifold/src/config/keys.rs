@@ -9,7 +9,7 @@ use std::{
 };
 
 use metrifold_dial::DialError;
-use metrifold_model::Namespace;
+use metrifold_model::{LabelNames, Namespace};
 
 use super::Settings;
 
@@ -120,6 +120,11 @@ pub(super) const ALL: &[Key] = &[
         show: |of| of.workers.host_label.to_string(),
     },
     Key {
+        name: "workers.per_worker_labels",
+        set: |to, text| label_names(text).map(|value| to.workers.per_worker_labels = value),
+        show: |of| of.workers.per_worker_labels.iter().collect::<Vec<_>>().join(","),
+    },
+    Key {
         name: "exporter.scrape_timeout",
         set: |to, text| span(text).map(|value| to.exporter.scrape_timeout = value),
         show: |of| shown(of.exporter.scrape_timeout),
@@ -143,6 +148,20 @@ pub(super) const ALL: &[Key] = &[
         show: |of| optional(of.log.file.as_ref().map(|path| path.display())),
     },
 ];
+
+/// Names separated by commas.
+fn label_names(text: &str) -> Result<LabelNames, String> {
+    let is_name = |name: &str| {
+        let mut letters = name.chars();
+        letters.next().is_some_and(|first| first.is_ascii_alphabetic() || first == '_')
+            && letters.all(|letter| letter.is_ascii_alphanumeric() || letter == '_')
+    };
+    let names: Vec<_> = text.split(',').map(str::trim).filter(|name| !name.is_empty()).collect();
+    match names.iter().find(|name| !is_name(name)) {
+        Some(name) => Err(format!("{name:?} is no label name: letters, digits and _, separated by commas")),
+        None => Ok(names.into_iter().collect()),
+    }
+}
 
 fn optional(value: Option<impl Display>) -> String {
     value.map_or_else(|| "none".into(), |value| value.to_string())

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use metrifold_dial::RedisAddress;
-use metrifold_model::Namespace;
+use metrifold_model::{LabelNames, Namespace};
 use metrifold_telemetry::LogSettings;
 
 use super::{ConfigProblem, Target};
@@ -125,6 +125,9 @@ pub struct WorkersSection {
     pub tombstone_lifetime: Duration,
     /// Whether per-worker series carry the label `host` besides `pid`. Default false.
     pub host_label: bool,
+    /// Series with any of these labels end with their worker: nothing of them is archived. The same for every server of a
+    /// namespace, and from its first use on: what was archived before stays. Default none.
+    pub per_worker_labels: LabelNames,
 }
 
 impl Default for WorkersSection {
@@ -135,6 +138,7 @@ impl Default for WorkersSection {
             gauge_retention: None,
             tombstone_lifetime: Duration::from_secs(24 * 3600),
             host_label: false,
+            per_worker_labels: LabelNames::default(),
         }
     }
 }

@@ -26,6 +26,7 @@ pub(super) fn reaper(settings: &Settings) -> ReaperSettings {
         ttl: settings.ttl(),
         tombstone_lifetime: settings.workers.tombstone_lifetime,
         settle: settings.settle(),
+        per_worker_labels: settings.workers.per_worker_labels.clone(),
         ..ReapPolicy::default()
     };
     ReaperSettings { policy, restore_grace: settings.store.restore_grace, ..ReaperSettings::default() }
@@ -55,6 +56,7 @@ pub(super) fn exporter(settings: &Settings) -> ExporterSettings {
         ttl: settings.ttl(),
         gauge_retention: settings.gauge_retention(),
         host_label: settings.workers.host_label,
+        per_worker_labels: settings.workers.per_worker_labels.clone(),
     }
 }
 

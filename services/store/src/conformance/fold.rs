@@ -28,6 +28,7 @@ pub(super) fn reap_exactly(snapshot: &ShardSnapshot, dead: &[Incarnation]) -> Op
         tombstone_lifetime: LIFETIME,
         settle: Duration::ZERO,
         batch_max: 100,
+        ..ReapPolicy::default()
     };
     reap(&seen, &policy)
 }
