@@ -75,7 +75,8 @@ fn redis_flushed_under_load() -> Result<()> {
 /// Every source looks dead then, though none could push: what servers remember is not yet enough to show.
 #[test]
 fn redis_away_for_longer_than_the_time_to_live_and_started_empty() -> Result<()> {
-    let (mut redis, mut stack) = on_redis(&[], |settings| settings)?;
+    // Enough for sources that have to wake up first.
+    let (mut redis, mut stack) = on_redis(&[], |settings| settings.set("METRIFOLD_STORE__SETTLE", "6s"))?;
     for _ in 0..2 {
         stack.wait_until_all_go_on()?;
         redis.kill()?;
