@@ -155,7 +155,13 @@ fn workers_are_shown_retired_and_wiped_and_nothing_else_is_touched() -> Result<(
     })?;
     redis.kill()?;
     redis.start_again()?;
+    // An end has two seconds for its last push, and the store may need as long to open again.
     for worker in [&mut first, &mut second] {
+        let [.., before] = worker.words()?;
+        eventually("its pushes are acknowledged again", AMPLE, || {
+            ensure!(worker.words()?[2] > before, "not yet: {}", worker.process.log());
+            Ok(())
+        })?;
         worker.end(Signal::TERM)?;
     }
     let ended = sum(&[&first, &second], 1)?;
