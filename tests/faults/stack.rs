@@ -316,12 +316,7 @@ impl Stack {
 
     /// How many sources are `live`, `dead` or `folded`, as the first exporter says after a scrape.
     pub(crate) fn sources(&self, state: &str) -> Result<f64> {
-        let exporter = &self.exporters[0];
-        Scrape::of(&exporter.metrics())?;
-        let own = Scrape::parse(&get(&exporter.own_metrics())?)?;
-        let mut found = own.starting("metrifold_sources{");
-        let found = found.find(|(series, _)| series.contains(&format!("state=\"{state}\"")));
-        found.map(|(_, value)| value).context("no such state")
+        self.exporters[0].sources(state)
     }
 
     /// Demands that both exporters say the same, byte for byte, while every source stands still.

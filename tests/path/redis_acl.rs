@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::{Result, ensure};
-use metrifold_tests::{Process, Redis, Scrape, Server, eventually, get, rust_example};
+use metrifold_tests::{Process, Redis, Scrape, Server, eventually, rust_example};
 use rustix::process::Signal;
 use tempfile::tempdir;
 
@@ -54,13 +54,7 @@ fn a_user_with_its_namespace_and_few_commands_suffices_and_nobody_scans() -> Res
     let (mut direct, mut remote) = (worker("direct", &url)?, worker("remote", collector.url())?);
     let mut victim = worker("victim", collector.url())?;
     eventually("all three are live", AMPLE, || {
-        Scrape::of(&exporter.metrics())?;
-        let own = Scrape::parse(&get(&exporter.own_metrics())?)?;
-        let live: f64 = own
-            .starting("metrifold_sources{")
-            .filter(|(name, _)| name.contains("live"))
-            .map(|(_, n)| n)
-            .sum();
+        let live = exporter.sources("live")?;
         ensure!(live == 3.0, "{live} live");
         Ok(())
     })?;
@@ -71,12 +65,7 @@ fn a_user_with_its_namespace_and_few_commands_suffices_and_nobody_scans() -> Res
     }
     let shown = eventually("all are folded", AMPLE, || {
         let shown = Scrape::of(&exporter.metrics())?.value("worker_events_total");
-        let own = Scrape::parse(&get(&exporter.own_metrics())?)?;
-        let folded: f64 = own
-            .starting("metrifold_sources{")
-            .filter(|(name, _)| name.contains("folded"))
-            .map(|(_, n)| n)
-            .sum();
+        let folded = exporter.sources("folded")?;
         ensure!(folded == 3.0, "{folded} folded");
         Ok(shown)
     })?;

@@ -9,7 +9,10 @@ use std::{
 use anyhow::{Context, Result};
 use rustix::process::Signal;
 
-use crate::process::{Process, binary, eventually};
+use crate::{
+    Scrape, get,
+    process::{Process, binary, eventually},
+};
 
 /// A running `metrifold serve | agent | collector | exporter`.
 pub struct Server {
@@ -84,6 +87,15 @@ impl Server {
     /// What it says of itself.
     pub fn own_metrics(&self) -> String {
         format!("{}/-/metrics", self.url)
+    }
+
+    /// How many sources are `live`, `dead` or `folded`, as an exporter says after a scrape.
+    pub fn sources(&self, state: &str) -> Result<f64> {
+        Scrape::of(&self.metrics())?;
+        let own = Scrape::parse(&get(&self.own_metrics())?)?;
+        let mut found = own.starting("metrifold_sources{");
+        let found = found.find(|(series, _)| series.contains(&format!("state=\"{state}\"")));
+        found.map(|(_, value)| value).context("no such state")
     }
 
     /// What it has said so far.

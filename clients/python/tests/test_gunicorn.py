@@ -88,6 +88,11 @@ class Gunicorn:
         found = re.search(r"^app_requests_total (\d+)", get(self.metrics_port, "/metrics"), re.MULTILINE)
         return int(found[1]) if found else 0
 
+    def passes(self) -> int:
+        found = re.search(r"^metrifold_reaper_passes_total (\d+)", get(self.metrics_port, "/-/metrics"), re.MULTILINE)
+        assert found
+        return int(found[1])
+
     def is_served(self) -> bool:
         return _native.agent_is_running(str(self.directory / "segments"))
 
@@ -129,8 +134,9 @@ def test_requests_are_counted_over_killed_and_recycled_workers(start, arguments)
         # Between two requests, so that the killed worker has counted what it answered and nothing else.
         os.kill(answered[-1], signal.SIGKILL)
     eventually(lambda: gunicorn.total() >= len(answered))
-    # Whatever could be counted twice has been pushed once more by then.
-    time.sleep(1.5)
+    # Whatever could be counted twice has been pushed once more, and folded if it is dead, after two passes of a second.
+    passes = gunicorn.passes()
+    eventually(lambda: gunicorn.passes() >= passes + 2)
     assert gunicorn.total() == len(answered)
     assert len(set(answered)) > 4
     page = get(gunicorn.metrics_port, "/metrics")

@@ -78,7 +78,10 @@ pub use blobs::{
     BlobError, decode_archive, decode_descriptors, decode_tombstone, decode_values, decode_worker,
     encode_archive, encode_descriptors, encode_tombstone, encode_values, encode_worker,
 };
-pub use record::{RECORD_FIELDS, RECORD_HEADS, RECORD_VALUES, RecordHead, decode_record, decode_record_head};
+pub use record::{
+    RECORD_FIELDS, RECORD_HEADS, RECORD_VALUES, RECORD_VALUES_SEQ, RecordHead, decode_record,
+    decode_record_head,
+};
 pub use reply::ReplyError;
 pub use scripts::{
     AdvanceAge, Claim, CommitCall, Dump, Forget, Heads, Look, PushScript, PushSettings, Restore, RunId,

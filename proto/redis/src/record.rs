@@ -18,6 +18,9 @@ pub const RECORD_FIELDS: [&str; 11] =
 /// in its place what it finds under [`ShardKeys::values`](crate::keys::ShardKeys::values) at the same `vs`.
 pub const RECORD_VALUES: usize = 9;
 
+/// The place of `vs` in [`RECORD_FIELDS`] and in [`RECORD_HEADS`].
+pub const RECORD_VALUES_SEQ: usize = 6;
+
 /// The small fields of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RecordHead {
@@ -95,4 +98,15 @@ fn head<B: AsRef<[u8]>>(fields: &mut Fields<'_, B>) -> Result<RecordHead, ReplyE
 fn hash(bytes: &[u8]) -> Result<DescriptorHash, ReplyError> {
     let array = <[u8; 8]>::try_from(bytes).map_err(|_| ReplyError::Unexpected("a hash has not 8 bytes"))?;
     Ok(DescriptorHash(u64::from_le_bytes(array)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_those_of_their_fields() {
+        assert_eq!((RECORD_FIELDS[RECORD_VALUES], RECORD_FIELDS[RECORD_VALUES_SEQ]), ("v", "vs"));
+        assert_eq!(RECORD_FIELDS[..RECORD_HEADS.len()], RECORD_HEADS);
+    }
 }

@@ -170,16 +170,6 @@ mod tests {
     #[test]
     fn a_clock_that_jumps_either_way_finds_the_silent_dead_and_the_living_alive() {
         let ttl = Duration::from_secs(300);
-        let record = |seen| Record {
-            seq: Seq(1),
-            epoch: metrifold_model::Epoch(1),
-            seen: Instant(seen),
-            worker: Default::default(),
-            descriptors: Default::default(),
-            values: Values::default(),
-            base: Values::default(),
-            ended: false,
-        };
         let now = Instant(10_000_000);
         for (seen, is_silent) in [
             (now.0, false),
@@ -188,8 +178,9 @@ mod tests {
             (now.0 + 300_000, false),
             (now.0 + 300_001, true),
         ] {
-            assert_eq!(is_dead(&record(seen), now, Some(ttl)), is_silent, "seen at {seen}");
-            assert!(!is_dead(&record(seen), now, None));
+            let record = Record::heard_of(Instant(seen));
+            assert_eq!(is_dead(&record, now, Some(ttl)), is_silent, "seen at {seen}");
+            assert!(!is_dead(&record, now, None));
         }
     }
 

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use metrifold_model::{Epoch, Incarnation};
 
-use crate::{Instant, ShardSnapshot, is_dead};
+use crate::{ShardSnapshot, is_dead};
 
 /// What an exporter may do with what it just read. The worst of all shards decides for the whole view.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -30,7 +30,7 @@ pub enum Serving {
 /// no longer than `store.settle` after the restore. An exporter that has shown nothing yet does not know whom to wait
 /// for, and waits until the shard has settled.
 ///
-/// Holds one id and one instant per live source.
+/// Holds one id per live source.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Settling {
     shards: BTreeMap<u16, LastView>,
@@ -39,8 +39,8 @@ pub struct Settling {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct LastView {
     epoch: Option<Epoch>,
-    /// Sources that were live then, and when the store had last heard of them.
-    live: Vec<(Incarnation, Instant)>,
+    /// Sources that were live then.
+    live: Vec<Incarnation>,
 }
 
 impl Settling {
@@ -65,12 +65,12 @@ impl Settling {
             Some(_) if is_settled => return Serving::Anyway,
             Some(last) => last,
         };
-        let is_back = |(incarnation, seen): &(Incarnation, Instant)| {
+        // Counted from the restore and not from a source's last push: nobody could push in the outage, however long it
+        // was, and the clock that stamped that push may have been another one.
+        let is_past = ttl.is_some_and(|ttl| snapshot.now.apart(head.changed) > ttl);
+        let is_back = |incarnation: &Incarnation| {
             let has_pushed =
                 snapshot.records.get(incarnation).is_some_and(|record| Some(record.epoch) == head.epoch);
-            // An outage longer than the time to live must not make everybody look dead: nobody could push in it.
-            let heard = head.changed.max(*seen);
-            let is_past = ttl.is_some_and(|ttl| snapshot.now.apart(heard) > ttl);
             has_pushed || is_past || snapshot.tombstones.contains_key(incarnation)
         };
         if last.live.iter().all(is_back) { Serving::IfNotBelow } else { Serving::Waiting }
@@ -82,7 +82,7 @@ impl Settling {
             .records
             .iter()
             .filter(|(_, record)| !is_dead(record, snapshot.now, ttl))
-            .map(|(incarnation, record)| (*incarnation, record.seen))
+            .map(|(incarnation, _)| *incarnation)
             .collect();
         self.shards.insert(shard, LastView { epoch: snapshot.head.epoch, live });
     }
@@ -92,10 +92,8 @@ impl Settling {
 mod tests {
     use std::sync::Arc;
 
-    use metrifold_model::{Seq, Values};
-
     use super::*;
-    use crate::{Record, ShardHead};
+    use crate::{Instant, Record, ShardHead};
 
     const SETTLE: Duration = Duration::from_secs(30);
     const TTL: Option<Duration> = Some(Duration::from_secs(4));
@@ -104,16 +102,7 @@ mod tests {
     /// A shard that was restored at `changed`, with one source that pushed in `epoch` at `seen`.
     fn shard(epoch: Epoch, changed: u64, pushed: (Epoch, u64), now: u64) -> ShardSnapshot {
         let (pushed_in, seen) = pushed;
-        let record = Record {
-            seq: Seq(1),
-            epoch: pushed_in,
-            seen: Instant(seen),
-            worker: Default::default(),
-            descriptors: Default::default(),
-            values: Values::default(),
-            base: Values::default(),
-            ended: false,
-        };
+        let record = Record { epoch: pushed_in, ..Record::heard_of(Instant(seen)) };
         ShardSnapshot {
             head: ShardHead { changed: Instant(changed), settling: true, ..ShardHead::open(epoch) },
             now: Instant(now),
@@ -133,6 +122,7 @@ mod tests {
         assert_eq!(check((before, 1_000), 13_000), Serving::Waiting);
         assert_eq!(check((before, 1_000), 13_001), Serving::IfNotBelow, "it had its time to push");
         assert_eq!(check((after, 9_050), 9_100), Serving::IfNotBelow, "it has pushed");
+        assert_eq!(check((before, 900_000), 9_100), Serving::Waiting, "stamped by a clock that was ahead");
         assert_eq!(check((before, 1_000), 39_000), Serving::Anyway);
     }
 }

@@ -27,6 +27,23 @@ pub struct Record {
     pub ended: bool,
 }
 
+#[cfg(test)]
+impl Record {
+    /// One push of nothing, in epoch 1.
+    pub(crate) fn heard_of(seen: Instant) -> Record {
+        Record {
+            seq: Seq(1),
+            epoch: Epoch(1),
+            seen,
+            worker: Arc::default(),
+            descriptors: DescriptorList::default(),
+            values: Values::default(),
+            base: Values::default(),
+            ended: false,
+        }
+    }
+}
+
 /// A folded source, kept for one tombstone lifetime so that it can come back without being counted twice.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Tombstone {

@@ -68,7 +68,7 @@ fn chosen(snapshot: &ShardSnapshot, choice: &Choice) -> Vec<Incarnation> {
             return choice.sources.contains(source);
         }
         choice.host.as_ref().is_none_or(|host| record.worker.instance == *host)
-            && choice.silent_for.is_none_or(|span| snapshot.now.since(record.seen) >= span)
+            && choice.silent_for.is_none_or(|span| snapshot.now.apart(record.seen) >= span)
     };
     snapshot.records.iter().filter(is_chosen).map(|(source, _)| *source).collect()
 }

@@ -4,7 +4,7 @@ use std::{collections::HashMap, time::Duration};
 
 use bytes::Bytes;
 use metrifold_dial::{DialSettings, Dialer, Words};
-use metrifold_redis::{RECORD_VALUES, ScriptCall, keys::STAGED};
+use metrifold_redis::{RECORD_VALUES, RECORD_VALUES_SEQ, ScriptCall, keys::STAGED};
 
 use super::{RedisSettings, error::of_dial};
 use crate::StoreError;
@@ -13,8 +13,6 @@ use crate::StoreError;
 pub(super) const BATCH: usize = 64;
 /// Attempts to read a record together with the values beside it.
 const ATTEMPTS: usize = 10;
-/// The place of `vs` among the fields of a record.
-const VALUES_SEQ: usize = 6;
 /// How much longer than other commands those may take that write, or read at once, a whole shard.
 const WHOLE_SHARD: u32 = 10;
 
@@ -75,7 +73,7 @@ impl Connection {
             let replies = self.dialer.commands(record, commands, self.limit).await.map_err(of_dial)?;
             let [mut fields, values, again] = <[Vec<Bytes>; 3]>::try_from(replies).unwrap_or_default();
             // A push in between has brought other values; a restore has written them into the record.
-            let read = [fields.get(VALUES_SEQ), fields.get(RECORD_VALUES)];
+            let read = [fields.get(RECORD_VALUES_SEQ), fields.get(RECORD_VALUES)];
             if read != [again.first(), again.get(1)] {
                 continue;
             }
