@@ -2,15 +2,23 @@
 
 VENV := $(CURDIR)/target/venv
 PYTHON ?= python3
+# Versions that are tested beside the newest.
+GUNICORNS := 20.1 23
 export METRIFOLD_VENV := $(VENV)
 
-.PHONY: demo load test check system venv wheel rust python
+.PHONY: demo load stack test check system venv wheel rust python
 
 demo: ## Real workers, real deaths, one exact scrape, for 30 seconds.
 	cargo run --quiet --locked --profile dist --package metrifold -- demo --duration 30s
 
 load: system ## What the store costs at 1,024 workers of 1,000 series, as ratios against plain Redis.
 	cargo run --quiet --locked --profile dist --package metrifold-load
+
+stack: system wheel ## The compose stack on a real container engine, every service killed in turn; root starts one if none runs.
+	./tests/install.sh engine
+	./deploy/build_static.sh target/stack/static
+	cargo build --locked --package metrifold-tests --tests
+	STACK_BINARIES="$(CURDIR)/target/stack/static" cargo nextest run --locked --package metrifold-tests --test deploy --run-ignored all --no-capture
 
 test: system check wheel rust python ## Everything that CI runs.
 
@@ -21,9 +29,16 @@ check: ## Format and lints.
 system: ## Redis, Prometheus and the other real parts of the tests.
 	./tests/install.sh
 
-wheel: $(VENV)/.installed ## The Python wheel, with the binary inside, installed in the environment of the tests.
+wheel: $(VENV)/.installed $(GUNICORNS:%=target/gunicorn-%/.installed) ## The Python wheels, the binary inside, installed in the environments of the tests.
 	PATH="$(VENV)/bin:$$PATH" ./clients/python/build_wheel.sh "$(CURDIR)/target/wheels"
-	$(VENV)/bin/pip install --quiet --force-reinstall --no-deps target/wheels/*.whl
+	for python in $(VENV) $(GUNICORNS:%=target/gunicorn-%); do \
+		$$python/bin/pip install --quiet --force-reinstall --no-deps target/wheels/*.whl || exit; \
+	done
+
+target/gunicorn-%/.installed: tests/requirements-gunicorn-%.txt
+	$(PYTHON) -m venv target/gunicorn-$*
+	target/gunicorn-$*/bin/pip install --quiet --requirement $<
+	touch $@
 
 $(VENV)/.installed: tests/requirements.txt
 	$(PYTHON) -m venv $(VENV)
@@ -36,4 +51,5 @@ rust: ## Unit, model, conformance and whole-path tests.
 	cargo test --locked --workspace --doc
 
 python: ## The Python package from its wheel.
-	cd clients/python && $(VENV)/bin/python -m pytest
+	# Its tests wait for processes most of their time.
+	cd clients/python && $(VENV)/bin/python -m pytest --numprocesses 4

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Builds the wheel with the metrifold binary inside: build_wheel.sh [OUTPUT_DIRECTORY]. Needs cargo; gets maturin if it is
-# missing.
+# Builds the wheel with the metrifold binary inside, and that of metrifold-gunicorn-compat: build_wheel.sh [OUTPUT_DIRECTORY].
+# Needs cargo; gets maturin if it is missing.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 output=${1:-$here/../../target/wheels}
@@ -17,3 +17,4 @@ chmod 755 python/metrifold/bin/metrifold.new
 mv python/metrifold/bin/metrifold.new python/metrifold/bin/metrifold
 
 maturin build --locked --profile dist --out "$output"
+python3 -m pip wheel --quiet --no-deps --wheel-dir "$output" ./compat

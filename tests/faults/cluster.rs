@@ -9,8 +9,10 @@ use rustix::process::Signal;
 use crate::stack::{REFUSED_MAX, Settings, Stack};
 
 /// What the Cluster itself needs: its node time-out (4 s), the vote and the promotion.
-const FAIL_OVER: Duration = Duration::from_secs(15);
-const SHARDS: u16 = 6;
+pub(crate) const FAIL_OVER: Duration = Duration::from_secs(15);
+pub(crate) const SHARDS: u16 = 6;
+/// One for each master.
+pub(crate) const REPLICAS: usize = 3;
 
 fn start() -> Result<(Cluster, Stack)> {
     let cluster = Cluster::start()?;
@@ -21,7 +23,7 @@ fn start() -> Result<(Cluster, Stack)> {
 }
 
 /// The archive of a shard, which is as good as any of its keys.
-fn key(shard: u16) -> String {
+pub(crate) fn key(shard: u16) -> String {
     format!("faults:{{faults/{shard}}}:archive")
 }
 

@@ -9,7 +9,7 @@ use crate::stack::{REFUSED_MAX, Settings, Stack};
 
 /// What Sentinel itself needs: two seconds until it takes the master for down, its vote and the promotion, and the pace at
 /// which it tells.
-const FAIL_OVER: Duration = Duration::from_secs(15);
+pub(crate) const FAIL_OVER: Duration = Duration::from_secs(15);
 
 /// Replication is cut first, so that the replica lacks pushes and folds; then back again, without any node ever having
 /// ended: to a process that knows all scripts, and an older state of everything.

@@ -52,18 +52,27 @@ const WAYS: [Way; 20] = {
     ways
 };
 
+/// Who reaches the collectors by links that a test can trouble.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Linked {
+    Workers,
+    Agent,
+}
+
 /// What differs between tests.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     /// More environment variables of all servers.
     pub(crate) environment: Vec<(&'static str, String)>,
-    /// Where servers find Redis.
-    pub(crate) redis_url: String,
+    /// Where collectors find Redis.
+    pub(crate) collectors_url: String,
+    /// Where exporters find Redis.
+    pub(crate) exporters_url: String,
     /// Where direct writers find Redis.
     pub(crate) writers_url: String,
-    /// Whether workers and agent reach the collectors by [`Stack::links`].
-    pub(crate) links_collectors: bool,
-    /// Whether each worker runs in namespaces of its own, on one of two hosts: every worker has pid 1.
+    /// Who reaches the collectors by [`Stack::links`].
+    pub(crate) linked: Option<Linked>,
+    /// Whether each worker runs in namespaces of its own, as in a container: with pid 1, on a host of its own.
     pub(crate) contained: bool,
 }
 
@@ -79,9 +88,10 @@ impl Settings {
         let url = || redis_url.to_owned();
         Settings {
             environment,
-            redis_url: url(),
+            collectors_url: url(),
+            exporters_url: url(),
             writers_url: url(),
-            links_collectors: false,
+            linked: None,
             contained: false,
         }
     }
@@ -147,7 +157,7 @@ pub(crate) struct Stack {
     pub(crate) collectors: Vec<Server>,
     pub(crate) exporters: Vec<Server>,
     pub(crate) agent: Server,
-    /// To each collector, if the settings say so.
+    /// To each collector, if somebody is to use them.
     pub(crate) links: Vec<Link>,
     pub(crate) workers: Vec<Worker>,
     /// Of the workers that ended.
@@ -169,11 +179,14 @@ impl Stack {
             (0..2).map(|number| settings.server(role, number, directory.path())).collect()
         };
         let (collectors, exporters) = (roles("collector")?, roles("exporter")?);
-        let links = match settings.links_collectors {
-            true => collectors.iter().map(|collector| Link::to(collector.port()?)).collect::<Result<_>>()?,
-            false => Vec::new(),
+        let links = match settings.linked {
+            Some(_) => {
+                collectors.iter().map(|collector| Link::to(collector.port()?)).collect::<Result<_>>()?
+            }
+            None => Vec::new(),
         };
-        let agent = settings.agent(&door(&collectors, &links, 0), directory.path())?;
+        let upstream = settings.door(Linked::Agent, &collectors, &links, 0);
+        let agent = settings.agent(&upstream, directory.path())?;
         let mut stack = Stack {
             settings,
             collectors,
@@ -206,13 +219,15 @@ impl Stack {
         self.started += 1;
         let ledger = self.directory.path().join(format!("ledger-{number}"));
         let target = match way {
-            Way::Collector(number) => door(&self.collectors, &self.links, number),
+            Way::Collector(number) => {
+                self.settings.door(Linked::Workers, &self.collectors, &self.links, number)
+            }
             Way::Redis => self.settings.writers_url.clone(),
             Way::Agent => format!("local:{}", segments(self.directory.path()).display()),
         };
         let program = rust_example("worker")?;
         let mut command = match self.settings.contained {
-            true => contained(["host-a", "host-b"][number % 2], &program).context("no namespaces here")?,
+            true => contained(&format!("host-{number}"), &program).context("no namespaces here")?,
             false => Command::new(program),
         };
         command
@@ -370,7 +385,8 @@ impl Stack {
 
 impl Settings {
     fn server(&self, role: &str, number: usize, directory: &Path) -> Result<Server> {
-        let arguments = [role, "--redis-url", &self.redis_url, "--namespace", NAMESPACE];
+        let url = if role == "exporter" { &self.exporters_url } else { &self.collectors_url };
+        let arguments = [role, "--redis-url", url, "--namespace", NAMESPACE];
         Server::with(&format!("{role}-{number}"), &arguments, &self.environment(), directory)
     }
 
@@ -382,15 +398,17 @@ impl Settings {
         Server::with("agent", &arguments, &self.environment(), directory)
     }
 
+    /// Where somebody reaches a collector.
+    fn door(&self, who: Linked, collectors: &[Server], links: &[Link], number: usize) -> String {
+        match self.linked == Some(who) {
+            true => format!("http://127.0.0.1:{}", links[number].port()),
+            false => collectors[number].url().to_owned(),
+        }
+    }
+
     fn environment(&self) -> Vec<(&str, &str)> {
         self.environment.iter().map(|(name, value)| (*name, value.as_str())).collect()
     }
-}
-
-/// Where a collector is reached.
-fn door(collectors: &[Server], links: &[Link], number: usize) -> String {
-    let own = || collectors[number].url().to_owned();
-    links.get(number).map_or_else(own, |link| format!("http://127.0.0.1:{}", link.port()))
 }
 
 fn segments(directory: &Path) -> PathBuf {

@@ -1,50 +1,27 @@
 //! `metrifold workers`, `retire` and `wipe` beside running servers and workers.
 
 use std::{
-    path::{Path, PathBuf},
+    path::Path,
     process::{Command, Output},
     time::Duration,
 };
 
 use anyhow::{Context, Result, ensure};
-use metrifold_tests::{Process, Redis, Scrape, Server, binary, eventually, get, rust_example, worker_words};
+use metrifold_tests::{Redis, Scrape, Server, binary, eventually, get};
 use rustix::process::Signal;
 use tempfile::tempdir;
+
+use crate::worker::Worker;
 
 const AMPLE: Duration = Duration::from_secs(60);
 /// What a wipe of `shop` needs besides what servers need, and the keys that it may touch.
 const RIGHTS: &str = "~shop:* -@all +eval +evalsha +hset +hget +hmget +hgetall +hsetnx +hdel +hlen +hincrby +zadd +zcard \
                       +zrange +zrem +set +get +rename +del +unlink +exists +pexpire +time +info +memory|usage";
 
-struct Worker {
-    process: Process,
-    ledger: PathBuf,
-}
-
-impl Worker {
-    fn start(name: &str, namespace: &str, url: &str, directory: &Path) -> Result<Worker> {
-        let ledger = directory.join(format!("{name}.ledger"));
-        let mut command = Command::new(rust_example("worker")?);
-        command.args(["--rate", "500", "--flush-every", "100ms", "--target", url, "--ledger"]).arg(&ledger);
-        command.env("METRIFOLD_NAMESPACE", namespace).env("METRIFOLD_INSTANCE", format!("host-of-{name}"));
-        let process = Process::start(name, &mut command, directory)?;
-        let worker = Worker { process, ledger };
-        eventually("its pushes are acknowledged", AMPLE, || {
-            ensure!(worker.words()?[2] > 0, "not yet: {}", worker.process.log());
-            Ok(())
-        })?;
-        Ok(worker)
-    }
-
-    /// Started, finished, acknowledged.
-    fn words(&self) -> Result<[u64; 3]> {
-        worker_words(&self.ledger)
-    }
-
-    fn end(&mut self, signal: Signal) -> Result<()> {
-        self.process.signal(signal)?;
-        self.process.wait(AMPLE).map(drop)
-    }
+fn start(name: &str, namespace: &str, url: &str, directory: &Path) -> Result<Worker> {
+    let host = format!("host-of-{name}");
+    let variables = [("METRIFOLD_NAMESPACE", namespace), ("METRIFOLD_INSTANCE", &host)];
+    Worker::start(name, url, 500, &variables, directory)?.acknowledged(0, AMPLE)
 }
 
 fn metrifold(words: &[&str], url: &str) -> Result<Output> {
@@ -85,11 +62,11 @@ fn workers_are_shown_retired_and_wiped_and_nothing_else_is_touched() -> Result<(
     };
     let mut collector = server("collector", "shop")?;
     let mut exporter = server("exporter", "shop")?;
-    let start = |name| Worker::start(name, "shop", &url, directory);
-    let (mut first, mut second, mut victim) = (start("a")?, start("b")?, start("c")?);
+    let of_shop = |name| start(name, "shop", &url, directory);
+    let (mut first, mut second, mut victim) = (of_shop("a")?, of_shop("b")?, of_shop("c")?);
 
     // Silent for ever, as far as the default time to live of five minutes goes.
-    victim.end(Signal::KILL)?;
+    victim.end(Signal::KILL, AMPLE)?;
     let shown = answer(&["workers"], &url)?;
     ensure!(
         shown.lines().count() == 5 && shown.contains("3 live, 0 dead, 0 folded in namespace shop"),
@@ -162,7 +139,7 @@ fn workers_are_shown_retired_and_wiped_and_nothing_else_is_touched() -> Result<(
             ensure!(worker.words()?[2] > before, "not yet: {}", worker.process.log());
             Ok(())
         })?;
-        worker.end(Signal::TERM)?;
+        worker.end(Signal::TERM, AMPLE)?;
     }
     let ended = sum(&[&first, &second], 1)?;
     let (least, most) = (ended - started, ended - acknowledged);
@@ -176,7 +153,7 @@ fn workers_are_shown_retired_and_wiped_and_nothing_else_is_touched() -> Result<(
     exporter.kill()?;
     // A neighbour under a name that begins like ours, whose server has ended too: from here on nobody else changes keys.
     let mut neighbour = server("collector", "shop2")?;
-    Worker::start("neighbour", "shop2", &url, directory)?.end(Signal::TERM)?;
+    start("neighbour", "shop2", &url, directory)?.end(Signal::TERM, AMPLE)?;
     neighbour.kill()?;
     for name in ["shop", "shop*", "{shop/0}"] {
         redis.command(&["SET", name, "not ours"])?;

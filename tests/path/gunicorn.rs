@@ -47,7 +47,7 @@ fn kill_under_load(gunicorn: &Gunicorn, kill: impl Fn() -> Result<()>) -> Result
 }
 
 /// Every gauge mode shows what its name says, of workers that set their gauges to their pid.
-fn assert_gauges(scrape: &Scrape, live: &[u32]) -> Result<()> {
+pub(crate) fn assert_gauges(scrape: &Scrape, live: &[u32]) -> Result<()> {
     for mode in ["all", "liveall"] {
         let prefix = format!("app_{mode}_level{{");
         for (series, value) in scrape.starting(&prefix) {
@@ -106,9 +106,9 @@ fn gunicorn_with_preload_is_exact_and_monotone() -> Result<()> {
 fn gunicorn_through_collector_and_redis_is_exact_and_monotone() -> Result<()> {
     let directory = tempdir()?;
     let redis = Redis::start()?;
-    let store = ["--redis-url", &redis.url(), "--namespace", "gunicorn"];
-    let collector = Server::start("collector", &[&["collector"], &store[..]].concat(), directory.path())?;
-    let exporter = Server::start("exporter", &[&["exporter"], &store[..]].concat(), directory.path())?;
+    let url = redis.url();
+    let collector = Server::start("collector", &["collector", "--redis-url", &url], directory.path())?;
+    let exporter = Server::start("exporter", &["exporter", "--redis-url", &url], directory.path())?;
     let environment = [("METRIFOLD_TARGET", collector.url())];
     let mut gunicorn = Gunicorn::start(directory.path(), &settings(false, &environment))?;
     // The local server and the central exporter both have the whole truth here.
@@ -132,10 +132,9 @@ fn gunicorn_through_collector_and_redis_is_exact_and_monotone() -> Result<()> {
 fn gunicorn_with_the_guides_redis_variables_is_exact_and_monotone() -> Result<()> {
     let directory = tempdir()?;
     let redis = Redis::start()?;
-    let store = ["exporter", "--redis-url", &redis.url(), "--namespace", "gunicorn"];
-    let exporter = Server::start("exporter", &store, directory.path())?;
     let port = redis.port().to_string();
     let environment = [("REDIS_ENABLED", "true"), ("REDIS_HOST", "127.0.0.1"), ("REDIS_PORT", &port)];
+    let exporter = Server::with("exporter", &["exporter"], &environment, directory.path())?;
     let gunicorn = Gunicorn::start(directory.path(), &settings(false, &environment))?;
     drive(&gunicorn, &[exporter.metrics()])?;
     assert_all(&exporter.metrics(), &gunicorn, directory.path())
@@ -147,9 +146,8 @@ fn gunicorn_with_the_guides_redis_variables_is_exact_and_monotone() -> Result<()
 fn gunicorn_is_exact_and_monotone_when_its_local_server_is_killed() -> Result<()> {
     let directory = tempdir()?;
     let redis = Redis::start()?;
-    let store = ["exporter", "--redis-url", &redis.url(), "--namespace", "gunicorn"];
-    let exporter = Server::start("exporter", &store, directory.path())?;
     let url = redis.url();
+    let exporter = Server::start("exporter", &["exporter", "--redis-url", &url], directory.path())?;
     let gunicorn = Gunicorn::start(directory.path(), &settings(false, &[("METRIFOLD_TARGET", &url)]))?;
     let page = exporter.metrics();
     eventually("the page is shown", Duration::from_secs(20), || Scrape::of(&page))?;

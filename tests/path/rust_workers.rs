@@ -1,26 +1,18 @@
 //! Rust workers that push an ordinary `prometheus::Registry` by themselves.
 
-use std::{
-    path::{Path, PathBuf},
-    process::Command,
-    time::Duration,
-};
+use std::{path::Path, time::Duration};
 
 use anyhow::{Result, ensure};
-use metrifold_tests::{Process, Redis, Scrape, Server, Watch, eventually, rust_example, worker_words};
+use metrifold_tests::{Redis, Scrape, Server, Watch, eventually};
 use rustix::process::Signal;
 use tempfile::tempdir;
+
+use crate::worker::Worker;
 
 const WORKERS: usize = 4;
 const KILLS: usize = 6;
 /// Acknowledged events of a worker before the next one is killed: some pushes, and several scrapes of the watch.
 const EVENTS_MIN: u64 = 4_000;
-
-/// One worker and the ledger that it keeps outside Metrifold.
-struct Worker {
-    process: Process,
-    ledger: PathBuf,
-}
 
 /// What the ledgers of some workers say.
 #[derive(Debug, Default)]
@@ -29,29 +21,10 @@ struct Truth {
     acknowledged: u64,
 }
 
-impl Worker {
-    fn start(number: usize, target: &str, directory: &Path) -> Result<Worker> {
-        let ledger = directory.join(format!("ledger-{number}"));
-        let mut command = Command::new(rust_example("worker")?);
-        command
-            .args(["--target", target, "--rate", "5000", "--flush-every", "100ms"])
-            .arg("--ledger")
-            .arg(&ledger)
-            .env("METRIFOLD_NAMESPACE", "rust")
-            .env("METRIFOLD_PUSH_INTERVAL", "200ms");
-        let process = Process::start(&format!("worker-{number}"), &mut command, directory)?;
-        let worker = Worker { process, ledger };
-        eventually("the worker's pushes are acknowledged", Duration::from_secs(20), || {
-            ensure!(worker.words()?[2] > EVENTS_MIN, "too few yet: {}", worker.process.log());
-            Ok(())
-        })?;
-        Ok(worker)
-    }
-
-    /// Started, finished, acknowledged.
-    fn words(&self) -> Result<[u64; 3]> {
-        worker_words(&self.ledger)
-    }
+fn start(number: usize, target: &str, directory: &Path) -> Result<Worker> {
+    let variables = [("METRIFOLD_NAMESPACE", "rust"), ("METRIFOLD_PUSH_INTERVAL", "200ms")];
+    Worker::start(&format!("worker-{number}"), target, 5_000, &variables, directory)?
+        .acknowledged(EVENTS_MIN, Duration::from_secs(20))
 }
 
 /// The number of events as a counter, a labelled counter and a histogram have it.
@@ -71,23 +44,20 @@ fn rust_workers_straight_to_redis_are_exact_and_monotone() -> Result<()> {
     let exporter = Server::start("exporter", &arguments, directory.path())?;
 
     let mut truth = Truth::default();
-    let mut workers: Vec<Worker> = (0..WORKERS)
-        .map(|number| Worker::start(number, &redis.url(), directory.path()))
-        .collect::<Result<_>>()?;
+    let mut workers: Vec<Worker> =
+        (0..WORKERS).map(|number| start(number, &redis.url(), directory.path())).collect::<Result<_>>()?;
     eventually("the namespace is shown", Duration::from_secs(20), || Scrape::of(&exporter.metrics()))?;
     let watch = Watch::start(&[exporter.metrics()]);
     for number in WORKERS..WORKERS + KILLS {
         let mut victim = workers.remove(0);
-        victim.process.signal(Signal::KILL)?;
-        victim.process.wait(Duration::from_secs(5))?;
+        victim.end(Signal::KILL, Duration::from_secs(5))?;
         let [started, _, acknowledged] = victim.words()?;
         truth.started += started;
         truth.acknowledged += acknowledged;
-        workers.push(Worker::start(number, &redis.url(), directory.path())?);
+        workers.push(start(number, &redis.url(), directory.path())?);
     }
     for mut worker in workers {
-        worker.process.signal(Signal::TERM)?;
-        worker.process.wait(Duration::from_secs(20))?;
+        worker.end(Signal::TERM, Duration::from_secs(20))?;
         let [started, finished, acknowledged] = worker.words()?;
         ensure!(
             started == finished && finished == acknowledged,

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, ensure};
 use rustix::process::Signal;
 
 use crate::{
-    process::{Process, eventually, free_port, kill, python, repository},
+    process::{Process, children, eventually, free_port, kill, python, repository},
     scrape::get,
 };
 
@@ -92,9 +92,7 @@ impl Gunicorn {
 
     /// Pids of the workers that run now.
     pub fn workers(&self) -> Result<Vec<u32>> {
-        let path = format!("/proc/{0}/task/{0}/children", self.process.pid());
-        let children = std::fs::read_to_string(&path).with_context(|| path.clone())?;
-        children.split_whitespace().map(|pid| pid.parse().context(path.clone())).collect()
+        children(self.process.pid())
     }
 
     /// Kills one worker and waits until gunicorn has replaced it.

@@ -78,6 +78,13 @@ pub fn kill(pid: u32, signal: Signal) -> Result<()> {
     Ok(kill_process(pid, signal)?)
 }
 
+/// The processes that a process has started and that are not waited for yet.
+pub fn children(pid: u32) -> Result<Vec<u32>> {
+    let path = format!("/proc/{pid}/task/{pid}/children");
+    let children = std::fs::read_to_string(&path).with_context(|| path.clone())?;
+    children.split_whitespace().map(|pid| pid.parse().context(path.clone())).collect()
+}
+
 /// Repeats `attempt` until it succeeds; after `timeout`, its last error.
 pub fn eventually<T>(what: &str, timeout: Duration, mut attempt: impl FnMut() -> Result<T>) -> Result<T> {
     let deadline = Instant::now() + timeout;

@@ -127,7 +127,7 @@ fn listening(name: &str, process: &Process) -> Result<String> {
     eventually(&format!("{name} listens"), Duration::from_secs(20), || {
         let log = process.log();
         let line =
-            log.lines().find_map(|line| line.split("listening on ").nth(1)).context("no address yet")?;
+            log.lines().find_map(|line| line.strip_prefix("listening on ")).context("no address yet")?;
         Ok(line.split_whitespace().next().context("an empty address")?.to_owned())
     })
 }

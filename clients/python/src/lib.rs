@@ -1,10 +1,13 @@
 //! The native part of the Python package: prometheus_client's values, kept in a segment.
 //!
 //! [`value::Value`] takes the place of `prometheus_client.values.ValueClass`. It records into the one recorder of the process,
-//! which [`recording`] opens; [`inspect`] tells what segments hold. What a user calls is written in Python, in
+//! which [`recording`] opens; [`inspect`] tells what segments hold. [`collector`] merges the files that prometheus_client's own
+//! values write. What a user calls is written in Python, in
 //! `python/metrifold`; decisions are here, ergonomics are there.
 
+mod collector;
 mod inspect;
+mod multiproc;
 mod recording;
 mod value;
 
@@ -14,9 +17,11 @@ use pyo3::prelude::*;
 #[pymodule]
 mod _native {
     #[pymodule_export]
+    use crate::collector::{collect_directory, directory_text, merge_files, remove_live_files};
+    #[pymodule_export]
     use crate::inspect::{agent_is_running, default_directory, read_segment};
     #[pymodule_export]
     use crate::recording::{Status, end, follow_fork, open, status, target};
     #[pymodule_export]
-    use crate::value::Value;
+    use crate::value::{Value, set_unit};
 }

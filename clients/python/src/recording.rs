@@ -143,6 +143,7 @@ pub(crate) fn target() -> PyResult<(&'static str, String)> {
         Target::Local(directory) => ("local", directory.unwrap_or_default().to_string_lossy().into_owned()),
         Target::Unix(path) => ("remote", format!("unix:{}", path.display())),
         Target::Http(address) => ("remote", address),
+        Target::Https(address) => ("remote", address.to_string()),
         Target::Redis(address) => ("remote", address.reveal().to_owned()),
     })
 }
@@ -168,6 +169,8 @@ pub(crate) struct Status {
     refused_slots_named: Vec<(String, String)>,
     /// Increments that were not finite.
     refused_values: u64,
+    /// Exemplars that no scrape could show, or for which there was no room.
+    refused_exemplars: u64,
 }
 
 #[pymethods]
@@ -215,5 +218,6 @@ pub(crate) fn status() -> Option<Status> {
             .map(|refused| (refused.sample, refused.reason))
             .collect(),
         refused_values: recorded.refused_values,
+        refused_exemplars: recorded.refused_exemplars,
     })
 }

@@ -1,15 +1,28 @@
 //! One value of a prometheus_client metric, as `prometheus_client.values.ValueClass` makes them.
 
+use std::cell::RefCell;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use metrifold_model::{Descriptor, GaugeMode, Kind, Labels};
+use metrifold_model::{Descriptor, Exemplar, GaugeMode, Kind, Labels};
 use metrifold_segment::{Recorder, RecorderSettings, Slot, fork_generation};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
 use crate::recording;
+
+thread_local! {
+    /// prometheus_client does not tell a value its metric's unit. Gone, and so empty, where the interpreter ends later than
+    /// the thread that runs it, as under uWSGI.
+    static UNIT: RefCell<String> = const { RefCell::new(String::new()) };
+}
+
+/// Sets the unit of the values that this thread makes from now on, and returns the former one.
+#[pyfunction]
+pub(crate) fn set_unit(unit: String) -> String {
+    UNIT.try_with(|current| current.replace(unit)).unwrap_or_default()
+}
 
 /// A float in the process's segment. Stands where prometheus_client has `MutexValue` or `MmapedValue`.
 ///
@@ -21,7 +34,7 @@ pub(crate) struct Value {
     /// Whether the slot may only grow.
     grows: bool,
     start: Start,
-    /// Of this process only. Held for a move of a pointer and never while Python code runs.
+    /// As the program gave it, for this process's own exposition. Held for a move of a pointer and never while Python code runs.
     exemplar: Mutex<Option<Py<PyAny>>>,
 }
 
@@ -52,7 +65,8 @@ impl Value {
         })?;
         let labels = pairs(labelnames, labelvalues)?;
         let (metric_name, name, help) = (text(metric_name)?, text(name)?, text(help_text)?);
-        let descriptor = |kind| Descriptor::new(kind, metric_name, name, labels, help);
+        let unit = UNIT.try_with(|unit| unit.borrow().clone()).unwrap_or_default();
+        let descriptor = |kind| Descriptor { unit, ..Descriptor::new(kind, metric_name, name, labels, help) };
         Ok(match kind(typ, multiprocess_mode) {
             Some(kind) => Value::of(recorder.slot(descriptor(kind)), kind),
             // A metric of somebody's own type counts on for its process; there is no rule to merge it by.
@@ -82,9 +96,36 @@ impl Value {
         self.slot.get() - self.start.get()
     }
 
-    /// Keeps an exemplar, for this process's own exposition.
+    /// Hides the series, which was removed: what it counted stays counted, but is shown only where it is counted still.
+    fn remove(&self) {
+        self.slot.remove();
+    }
+
+    /// Shows a removed series again.
+    fn restore(&self) {
+        self.slot.restore();
+    }
+
+    /// Lets the value stand at `value` now, without counting anything: for a count that others have reported.
+    fn start_at(&self, value: f64) {
+        self.start.set(self.slot.get() - value);
+    }
+
+    /// When the series began to count, Unix seconds.
+    fn set_created(&self, created: f64) {
+        self.slot.set_created(created);
+    }
+
+    /// Keeps an exemplar. One that no scrape could show is kept for this process's own exposition only, and counted in
+    /// the status.
     #[pyo3(signature = (exemplar))]
-    fn set_exemplar(&self, exemplar: Option<Py<PyAny>>) {
+    fn set_exemplar(&self, exemplar: Option<Bound<'_, PyAny>>) {
+        if let Some(exemplar) = &exemplar {
+            // Whatever else somebody sets is refused like one without a time.
+            let nothing = Exemplar { labels: Labels::default(), value: 0.0, timestamp: f64::NAN };
+            self.slot.set_exemplar(&read_exemplar(exemplar).unwrap_or(nothing));
+        }
+        let exemplar = exemplar.map(Bound::unbind);
         let mut kept = self.exemplar.lock().unwrap_or_else(PoisonError::into_inner);
         let former = std::mem::replace(&mut *kept, exemplar);
         // Dropped only after the lock: a destructor in Python may do anything.
@@ -101,8 +142,9 @@ impl Value {
 
 impl Value {
     fn of(slot: Slot, kind: Kind) -> Self {
-        let grows = !matches!(kind, Kind::Gauge(_));
+        let grows = matches!(kind, Kind::Counter | Kind::Histogram | Kind::Summary);
         let start = Start::default();
+        slot.restore();
         if grows {
             // Not zero if the series was there before: prometheus_client shows a new child at zero.
             start.set(slot.get());
@@ -147,7 +189,7 @@ fn kind(typ: &str, multiprocess_mode: &str) -> Option<Kind> {
     match (typ, multiprocess_mode) {
         ("gauge", "") => Some(Kind::Gauge(GaugeMode::All)),
         ("gauge", mode) => Kind::from_region_name(&format!("gauge_{mode}")),
-        ("counter" | "histogram" | "summary", _) => Kind::from_region_name(typ),
+        ("counter" | "histogram" | "summary" | "info" | "stateset", _) => Kind::from_region_name(typ),
         _ => None,
     }
 }
@@ -161,6 +203,18 @@ fn text(text: &Bound<'_, PyString>) -> PyResult<String> {
     let bytes: Vec<u8> = text.call_method1("encode", ("utf-16-le", "surrogatepass"))?.extract()?;
     let units: Vec<u16> = bytes.chunks_exact(2).map(|unit| u16::from_le_bytes([unit[0], unit[1]])).collect();
     Ok(String::from_utf16_lossy(&units))
+}
+
+/// prometheus_client's `Exemplar`: labels, value, and a time stamp that may be missing.
+fn read_exemplar(exemplar: &Bound<'_, PyAny>) -> PyResult<Exemplar> {
+    let labels = exemplar.getattr("labels")?;
+    let timestamp = exemplar.getattr("timestamp")?;
+    let float = |number: &Bound<'_, PyAny>| number.call_method0("__float__")?.extract::<f64>();
+    Ok(Exemplar {
+        labels: pairs(&labels.call_method0("keys")?, &labels.call_method0("values")?)?,
+        value: float(&exemplar.getattr("value")?)?,
+        timestamp: if timestamp.is_none() { 0.0 } else { float(&timestamp)? },
+    })
 }
 
 fn pairs(names: &Bound<'_, PyAny>, values: &Bound<'_, PyAny>) -> PyResult<Labels> {

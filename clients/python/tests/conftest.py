@@ -6,8 +6,10 @@ import os
 import subprocess
 import sys
 import textwrap
+import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +18,8 @@ import pytest
 import metrifold
 from metrifold import _native
 
+#: Longest wait of a test for what is bound to happen.
+AMPLE_SECONDS = 30.0
 Series = tuple[str, str, tuple[tuple[str, str], ...]]
 
 
@@ -57,6 +61,14 @@ class Segments:
         return output
 
 
+def eventually(holds: Callable[[], bool], seconds: float = AMPLE_SECONDS) -> None:
+    """Waits until something holds, and does not ask more often than ten times a second."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, f"not within {seconds:g} s"
+        time.sleep(0.1)
+
+
 try:
     BINARY, WHY_NO_BINARY = metrifold.binary(), ""
 except metrifold.BinaryNotFoundError as error:
@@ -69,11 +81,36 @@ class Server:
 
     url: str
 
+    def lines(self) -> dict[str, float]:
+        """The samples of its page."""
+        with urllib.request.urlopen(f"{self.url}/metrics", timeout=5) as answer:
+            lines = [line.rpartition(" ") for line in answer.read().decode().splitlines()]
+        return {series: float(value) for series, _, value in lines if not series.startswith("#")}
+
     def sample(self, series: str) -> float:
         """A sample of its page; 0 if it is not there."""
-        with urllib.request.urlopen(f"{self.url}/metrics", timeout=5) as answer:
-            lines = answer.read().decode().splitlines()
-        return next((float(line.rpartition(" ")[2]) for line in lines if line.startswith(f"{series} ")), 0.0)
+        return self.lines().get(series, 0.0)
+
+    def eventually(self, holds: Callable[[dict[str, float]], bool]) -> None:
+        """Waits until its page is as it should be."""
+        eventually(lambda: holds(self.lines()))
+
+
+@contextmanager
+def serving(segments: Segments, directory: Path, log: Path) -> Iterator[Server]:
+    """The real binary, over a segment directory."""
+    if not BINARY:
+        pytest.skip(WHY_NO_BINARY)
+    command = [BINARY, "serve", "--listen", "127.0.0.1:0", "--segment-dir", str(directory)]
+    environment = segments.environment()
+    del environment["METRIFOLD_TARGET"]
+    with log.open("w") as file:
+        process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=file, text=True)
+    line = process.stdout.readline()
+    assert "listening on " in line, log.read_text()
+    yield Server(line.split("listening on ")[1].split()[0])
+    process.terminate()
+    process.communicate()
 
 
 @pytest.fixture
@@ -82,18 +119,15 @@ def server(segments: Segments, tmp_path: Path) -> Iterator[Server]:
 
     A test names it before what pushes to it: an agent that ends waits for the acknowledgement of its last values.
     """
-    if not BINARY:
-        pytest.skip(WHY_NO_BINARY)
-    command = [BINARY, "serve", "--listen", "127.0.0.1:0", "--segment-dir", str(tmp_path / "of-the-server")]
-    environment = segments.environment()
-    del environment["METRIFOLD_TARGET"]
-    with (tmp_path / "server.log").open("w") as log:
-        process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=log, text=True)
-    line = process.stdout.readline()
-    assert "listening on " in line, (tmp_path / "server.log").read_text()
-    yield Server(line.split("listening on ")[1].split()[0])
-    process.terminate()
-    process.communicate()
+    with serving(segments, tmp_path / "of-the-server", tmp_path / "server.log") as server:
+        yield server
+
+
+@pytest.fixture
+def local_server(segments: Segments, tmp_path: Path) -> Iterator[Server]:
+    """The real binary beside the application: it serves the test's segments."""
+    with serving(segments, segments.directory, tmp_path / "server.log") as server:
+        yield server
 
 
 @pytest.fixture

@@ -2,119 +2,49 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import signal
 import socket
-import subprocess
-import sys
 import textwrap
-import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from conftest import BINARY, WHY_NO_BINARY
+from running import APPLICATION, eventually, get, start  # noqa: F401
 
 from metrifold import _native
+from metrifold.gunicorn._port import holder
 from metrifold.gunicorn._settings import Settings
 
 needs_binary = pytest.mark.skipif(not BINARY, reason=WHY_NO_BINARY)
 
-APPLICATION = """
-    import os
-    from prometheus_client import Counter
-    REQUESTS = Counter("app_requests", "h")
-    def app(environ, start_response):
-        start_response("200 OK", [("Content-Type", "text/plain")])
-        REQUESTS.inc()
-        return [str(os.getpid()).encode()]
-"""
+
+# As the log names this process.
+ME = f"pid {os.getpid()} ({Path('/proc/self/comm').read_text().strip()})"
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
+@needs_binary
+def test_process_metrics_are_those_of_the_living_workers_and_their_cpu_time_that_of_all(start):
+    gunicorn = start("--preload")
+    pattern = r'^process_resident_memory_bytes\{pid="(\d+)"\} \S+$'
 
+    def sampled() -> set[int]:
+        return {int(pid) for pid in re.findall(pattern, get(gunicorn.metrics_port, "/metrics"), re.MULTILINE)}
 
-def get(port: int, path: str = "/") -> str:
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
-        return answer.read().decode()
+    def cpu_seconds() -> float:
+        page = get(gunicorn.metrics_port, "/metrics")
+        found = re.search(r"^process_cpu_seconds_total (\S+)$", page, re.MULTILINE)
+        return float(found[1]) if found else 0.0
 
-
-def eventually(what: Callable[[], bool], seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while True:
-        with contextlib.suppress(urllib.error.URLError, ConnectionError):
-            if what():
-                return
-        assert time.monotonic() < deadline, "not in time"
-        time.sleep(0.05)
-
-
-class Gunicorn:
-    """A gunicorn in a directory of its own."""
-
-    def __init__(self, directory: Path, *arguments: str, **variables: str) -> None:
-        application = directory / "application.py"
-        if not application.exists():
-            application.write_text(textwrap.dedent(APPLICATION))
-        self.directory = directory
-        self.port, self.metrics_port = free_port(), free_port()
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("METRIFOLD_")}
-        environment |= {
-            "METRIFOLD_BINARY": BINARY,
-            "METRIFOLD_TARGET": f"local:{directory / 'segments'}",
-            "METRIFOLD_AGENT__LINGER": "500ms",
-            "PROMETHEUS_BIND_ADDRESS": "127.0.0.1",
-            "PROMETHEUS_METRICS_PORT": str(self.metrics_port),
-        }
-        command = [
-            *(sys.executable, "-m", "gunicorn", "--worker-class", "metrifold.gunicorn.PrometheusWorker"),
-            *("--workers", "2", "--bind", f"127.0.0.1:{self.port}", "--chdir", str(directory)),
-            *(*arguments, "application:app"),
-        ]
-        self._log = (directory / "log").open("w+")
-        self.process = subprocess.Popen(command, env=environment | variables, stderr=self._log)
-
-    def log(self) -> str:
-        return (self.directory / "log").read_text()
-
-    def total(self) -> int:
-        found = re.search(r"^app_requests_total (\d+)", get(self.metrics_port, "/metrics"), re.MULTILINE)
-        return int(found[1]) if found else 0
-
-    def passes(self) -> int:
-        found = re.search(r"^metrifold_reaper_passes_total (\d+)", get(self.metrics_port, "/-/metrics"), re.MULTILINE)
-        assert found
-        return int(found[1])
-
-    def is_served(self) -> bool:
-        return _native.agent_is_running(str(self.directory / "segments"))
-
-    def end(self) -> None:
-        self.process.terminate()
-        self.process.wait(20)
-        self._log.close()
-        if self.is_served():
-            eventually(lambda: not self.is_served())
-
-
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[Callable[..., Gunicorn]]:
-    started: list[Gunicorn] = []
-
-    def start(*arguments: str, **variables: str) -> Gunicorn:
-        started.append(Gunicorn(tmp_path, *arguments, **variables))
-        return started[-1]
-
-    yield start
-    for gunicorn in started:
-        gunicorn.end()
+    eventually(lambda: bool(get(gunicorn.port)) and len(sampled()) == 2)
+    assert gunicorn.process.pid not in sampled(), "the master has no heartbeat"
+    before, spent = sampled(), cpu_seconds()
+    assert spent > 0
+    os.kill(min(before), signal.SIGKILL)
+    eventually(lambda: bool(get(gunicorn.port)) and len(sampled()) == 2 and sampled() != before)
+    assert cpu_seconds() >= spent
 
 
 @needs_binary
@@ -134,22 +64,20 @@ def test_requests_are_counted_over_killed_and_recycled_workers(start, arguments)
         # Between two requests, so that the killed worker has counted what it answered and nothing else.
         os.kill(answered[-1], signal.SIGKILL)
     eventually(lambda: gunicorn.total() >= len(answered))
-    # Whatever could be counted twice has been pushed once more, and folded if it is dead, after two passes of a second.
-    passes = gunicorn.passes()
-    eventually(lambda: gunicorn.passes() >= passes + 2)
+    gunicorn.has_settled()
     assert gunicorn.total() == len(answered)
     assert len(set(answered)) > 4
     page = get(gunicorn.metrics_port, "/metrics")
     handled = re.findall(r'^gunicorn_worker_requests_total\{worker_id="(\d+)"\} (\d+)', page, re.MULTILINE)
-    # A killed worker may have died between its answer and its own count.
-    assert len(answered) - 3 <= sum(int(count) for _, count in handled) <= len(answered)
+    assert sum(int(count) for _, count in handled) == len(answered)
     assert {int(place) for place, _ in handled} <= {1, 2, 3, 4}
     assert "Worker (pid:" not in "".join(line for line in gunicorn.log().splitlines() if "code" in line)
 
 
 @needs_binary
 def test_the_server_is_no_child_of_the_master_and_outlives_it(start):
-    gunicorn = start(METRIFOLD_AGENT__LINGER="3s")
+    # Idle workers look for their master at every heartbeat.
+    gunicorn = start("--timeout", "4", METRIFOLD_AGENT__LINGER="3s")
     eventually(lambda: bool(get(gunicorn.port)))
     children = Path(f"/proc/{gunicorn.process.pid}/task/{gunicorn.process.pid}/children").read_text().split()
     names = [Path(f"/proc/{pid}/comm").read_text().strip() for pid in children]
@@ -178,7 +106,6 @@ def test_a_server_that_died_is_started_again_with_the_next_worker(start):
 def test_a_remote_target_gets_what_the_local_server_gets(server, start, tmp_path):
     gunicorn = start(
         METRIFOLD_TARGET=server.url,
-        METRIFOLD_NAMESPACE="metrifold",
         METRIFOLD_AGENT__SEGMENT_DIR=str(tmp_path / "segments"),
     )
     eventually(lambda: bool(get(gunicorn.port)))
@@ -227,12 +154,35 @@ def test_what_cannot_start_never_stops_gunicorn_and_says_why(start, variables, r
 
 
 @needs_binary
-def test_a_port_in_use_never_stops_gunicorn_and_says_why(start, tmp_path):
+def test_a_port_in_use_never_stops_gunicorn_and_is_served_once_it_is_free(start):
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        gunicorn = start(PROMETHEUS_METRICS_PORT=str(taken.getsockname()[1]))
+        port = taken.getsockname()[1]
+        gunicorn = start(PROMETHEUS_METRICS_PORT=str(port))
         eventually(lambda: bool(get(gunicorn.port)))
         assert "the local server did not start" in gunicorn.log()
-        assert str(taken.getsockname()[1]) in gunicorn.log()
+        assert f"(port {port} is held by {ME})" in gunicorn.log()
+        counted = 1 + sum(bool(get(gunicorn.port)) for _ in range(20))
+
+    def ask() -> bool:
+        """A sync worker's heart beats with its requests."""
+        nonlocal counted
+        counted += bool(get(gunicorn.port))
+        return gunicorn.is_served()
+
+    eventually(ask)
+    eventually(lambda: gunicorn.total() == counted)
+
+
+def test_the_holder_of_a_port_is_the_process_that_listens_there():
+    for address in ("127.0.0.1", "::1"):
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        with socket.create_server((address, 0), family=family) as taken:
+            port = taken.getsockname()[1]
+            assert holder(port) == ME
+            # A connection has the port too, and does not hold it.
+            with socket.create_connection((address, port)), taken.accept()[0]:
+                taken.close()
+                assert holder(port) is None
 
 
 @pytest.fixture
@@ -246,11 +196,13 @@ def bare(monkeypatch):
 def test_defaults_are_those_of_the_guide_with_a_directory_per_port(bare):
     settings = Settings.from_environment()
     assert settings.listen == "0.0.0.0:9090"
-    assert settings.namespace == "gunicorn"
+    assert settings.namespace == "metrifold"
     assert settings.directory == os.path.join(_native.default_directory(), "gunicorn-9090")
     assert settings.command()[0] == "serve"
     bare.setenv("PROMETHEUS_METRICS_PORT", "9200")
     bare.setenv("PROMETHEUS_BIND_ADDRESS", "::1")
+    bare.setenv("REDIS_ENABLED", "true")
+    assert Settings.from_environment().namespace == "gunicorn"
     bare.setenv("REDIS_KEY_PREFIX", "shop")
     settings = Settings.from_environment()
     assert (settings.listen, settings.namespace) == ("[::1]:9200", "shop")

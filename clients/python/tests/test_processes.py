@@ -1,5 +1,6 @@
 """Forks, deaths, exits, system calls."""
 
+import json
 import os
 import re
 import shutil
@@ -203,6 +204,78 @@ def test_a_full_file_system_costs_the_application_nothing(segments):
         print(bool(status.problem or status.refused_slots))
     """)
     assert output == "True\n"
+
+
+# Counts, and goes on with new series when it is told that there is no room left.
+COUNTS_ON_A_FULL_FILE_SYSTEM = """
+import json, sys
+from prometheus_client import Counter
+counter = Counter("c", "h" * 1000, ["who"])
+counter.labels("early").inc()
+print("ready", flush=True)
+sys.stdin.readline()
+for who in range(500):
+    counter.labels("early").inc()
+    counter.labels(who).inc()
+print(json.dumps([counter.labels("early")._value.get(), [counter.labels(who)._value.get() for who in range(500)]]))
+"""
+OURS = f"""
+import metrifold
+status = metrifold.install()
+assert status.problem is None and status.refused_slots == 0
+{COUNTS_ON_A_FULL_FILE_SYSTEM}
+status = metrifold.status()
+print(json.dumps(bool(status.problem or status.refused_slots)))
+"""
+# What runs where the file system is mounted.
+SIDE_BY_SIDE = """
+import errno, json, subprocess, sys
+from pathlib import Path
+from metrifold import _native
+full, programs = Path(sys.argv[1]), sys.argv[2:]
+(full / "theirs").mkdir()
+pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+workers = [subprocess.Popen([sys.executable, "-c", program], **pipes) for program in programs]
+assert [worker.stdout.readline() for worker in workers] == ["ready\\n"] * 2
+with open(full / "filler", "wb", buffering=0) as filler:
+    try:
+        while filler.write(bytes(512)):
+            pass
+    except OSError as error:
+        assert error.errno == errno.ENOSPC, error
+outputs = [worker.communicate("go on\\n")[0] for worker in workers]
+[segment] = (full / "ours").glob("*.seg")
+in_segment = [value for _, _, labels, value in _native.read_segment(str(segment)) if labels == {"who": "early"}]
+print(json.dumps([[worker.returncode for worker in workers], outputs, in_segment]))
+"""
+
+
+def test_a_full_tmpfs_kills_who_writes_prometheus_clients_files_and_nobody_else(segments, tmp_path):
+    """Both value classes in processes of their own, on one tmpfs that is filled once they count."""
+    full = tmp_path / "full"
+    full.mkdir()
+    mount = 'mount -t tmpfs -o size=1m none "$0" && exec "$@"'
+    mounted = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", mount, str(full)]
+    if shutil.which("unshare") is None:
+        pytest.skip("a file system of its own needs unshare (util-linux), which is not installed")
+    tried = subprocess.run([*mounted, "true"], capture_output=True, text=True, check=False)
+    if tried.returncode != 0:
+        pytest.skip(f"mounting a tmpfs in a user namespace of its own is not allowed here: {tried.stderr.strip()}")
+    done = subprocess.run(
+        [*mounted, sys.executable, "-c", SIDE_BY_SIDE, full, COUNTS_ON_A_FULL_FILE_SYSTEM, OURS],
+        # install() takes the place of what the variable asks for.
+        env=segments.environment(METRIFOLD_TARGET=f"local:{full / 'ours'}", PROMETHEUS_MULTIPROC_DIR=str(full / "theirs")),
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    (theirs, ours), outputs, in_segment = json.loads(done.stdout)
+    assert (theirs, outputs[0]) == (-signal.SIGBUS, "")
+    assert ours == 0
+    counted, says_so = map(json.loads, outputs[1].splitlines())
+    assert counted == [501, [1] * 500]
+    assert says_so
+    assert in_segment == [501], "what had room before is in the segment"
 
 
 def test_a_forked_childs_segment_names_the_child(segments):

@@ -27,12 +27,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use metrifold_client::Pusher;
-use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, Opts, Registry};
+use metrifold_client::{GaugeMode, Pusher};
+use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 
 type AnyError = Box<dyn std::error::Error + Send + Sync>;
 
 const PATHS: [&str; 3] = ["/", "/cart", "/search"];
+/// How often a worker that waits for its next event looks whether it is to end.
+const LOOK: Duration = Duration::from_millis(50);
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
 const END_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -51,7 +53,7 @@ fn run() -> Result<(), AnyError> {
     let ledger = Arc::new(Ledger::create(&options.ledger)?);
     let registry = Registry::new();
     let metrics = Metrics::register(&registry)?;
-    let mut builder = Pusher::builder().registry(registry);
+    let mut builder = Pusher::builder().registry(registry).gauge_mode("worker_present", GaugeMode::LiveAll);
     if let Some(target) = &options.target {
         builder = builder.target(target);
     }
@@ -91,7 +93,9 @@ fn count(
         ledger.write(Line::Finished, number)?;
         finished.store(number, Ordering::Release);
         let due = began + Duration::from_secs_f64(number as f64 / options.rate);
-        std::thread::sleep(due.saturating_duration_since(Instant::now()));
+        while !is_ending.load(Ordering::Relaxed) && Instant::now() < due {
+            std::thread::sleep(due.saturating_duration_since(Instant::now()).min(LOOK));
+        }
     }
     Ok(())
 }
@@ -148,6 +152,13 @@ impl Metrics {
         registry.register(Box::new(metrics.events.clone()))?;
         registry.register(Box::new(metrics.requests.clone()))?;
         registry.register(Box::new(metrics.seconds.clone()))?;
+        // Of mode `all` where nothing else is said: it outlives the worker by the gauge retention.
+        let seen = IntGauge::new("worker_seen", "1 for each worker, also for a while after its end.")?;
+        let present = IntGauge::new("worker_present", "1 for each live worker.")?;
+        for gauge in [seen, present] {
+            gauge.set(1);
+            registry.register(Box::new(gauge))?;
+        }
         Ok(metrics)
     }
 

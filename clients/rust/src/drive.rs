@@ -72,7 +72,7 @@ impl<T: Transport> Driver<T> {
                 let push = self.gather(wishes);
                 self.send(push, wishes).await
             }
-            Step::Resend(push) => self.send(push, wishes).await,
+            Step::Resend(push) => self.send(*push, wishes).await,
             Step::Wait(until) => {
                 let wait = tokio::time::sleep(until.since(now));
                 tokio::select! { () = wait => {}, () = self.shared.woken() => {} }

@@ -9,7 +9,7 @@
 //!     let jobs = IntCounter::new("jobs_total", "Jobs done.")?;
 //!     registry.register(Box::new(jobs.clone()))?;
 //!
-//!     // METRIFOLD_TARGET says where to: local:DIR, http://host:9091, unix:/path or redis://host:6379.
+//!     // METRIFOLD_TARGET says where to: local:DIR, http(s)://host:9091, unix:/path or redis://host:6379.
 //!     let _pusher = Pusher::builder().registry(registry).start()?;
 //!     jobs.inc();
 //!     Ok(())
@@ -34,7 +34,6 @@
 //! - A process that ends while its target is unreachable loses the same.
 //! - Quantiles and untyped metrics are not merged; what is left out is named in [`Status::left_out`].
 //! - A fork's child has no pusher; see [`Pusher`].
-//! - TLS, Sentinel and Cluster targets are refused at the start: this version does not speak them.
 //!
 //! Settings: see [`Settings`]. The semantics that all SDKs share are in `clients/README.md`.
 
@@ -50,6 +49,7 @@ mod target;
 mod thread;
 mod transport;
 
+pub use metrifold_channel::{ChannelError, HttpsAddress, Token};
 pub use metrifold_model::GaugeMode;
 pub use metrifold_segment::{Recorder, RecorderSettings, Slot};
 pub use pusher::{FlushError, Pusher, PusherBuilder};

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use metrifold_model::{DescriptorList, Values};
+use metrifold_model::{DescriptorList, Presence, Values};
 use metrifold_segment::{Recorder, RecorderMemory, Slot};
 
 use crate::{shared::Shared, source::Source};
@@ -63,6 +63,13 @@ impl LocalCopy {
             let is_timestamped = slot.descriptor().kind.is_timestamped();
             let timestamp = if is_timestamped { timestamps.next().copied() } else { None };
             slot.set_at(*value, timestamp.unwrap_or(0.0));
+        }
+        for (index, presence) in &values.annotations.presence {
+            match (self.slots.get(*index), presence) {
+                (Some(slot), Presence::Removed(_)) => slot.remove(),
+                (Some(slot), Presence::Shown(_)) => slot.restore(),
+                (None, _) => {}
+            }
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use metrifold_channel::{Token, Way};
 use metrifold_model::{GaugeMode, Labels};
 use metrifold_segment::{Recorder, RecorderSettings};
 use metrifold_session::PusherSettings;
@@ -68,6 +69,7 @@ pub struct PusherBuilder {
     labels: Option<Labels>,
     push_interval: Option<Duration>,
     exit_timeout: Option<Duration>,
+    token: Option<Token>,
 }
 
 impl Pusher {
@@ -179,6 +181,12 @@ impl PusherBuilder {
         self
     }
 
+    /// As `METRIFOLD_TOKEN` and `METRIFOLD_TOKEN_FILE`.
+    pub fn token(mut self, token: Token) -> Self {
+        self.token = Some(token);
+        self
+    }
+
     /// The settings as they would be used.
     pub fn settings(&self) -> Result<Settings, SettingsError> {
         let overridden = |name: &str| match name {
@@ -192,6 +200,7 @@ impl PusherBuilder {
             "METRIFOLD_LABELS" => self.labels.is_some(),
             "METRIFOLD_PUSH_INTERVAL" => self.push_interval.is_some(),
             "METRIFOLD_EXIT_TIMEOUT" => self.exit_timeout.is_some(),
+            "METRIFOLD_TOKEN" | "METRIFOLD_TOKEN_FILE" => self.token.is_some(),
             _ => false,
         };
         let lookup =
@@ -200,6 +209,7 @@ impl PusherBuilder {
         settings.labels = self.labels.clone().unwrap_or(settings.labels);
         settings.push_interval = self.push_interval.unwrap_or(settings.push_interval);
         settings.exit_timeout = self.exit_timeout.unwrap_or(settings.exit_timeout);
+        settings.token = self.token.clone().unwrap_or(settings.token);
         settings.check()?;
         Ok(settings)
     }
@@ -213,11 +223,15 @@ impl PusherBuilder {
         match settings.target.clone() {
             Target::Local(directory) => start_local(source, directory, settings, shared),
             Target::Http(url) => {
-                let transport = Grpc::tcp(&url, &settings.namespace)?;
+                let transport = Grpc::new(Way::http(&url), &settings)?;
+                start_remote(source, transport, settings, shared);
+            }
+            Target::Https(address) => {
+                let transport = Grpc::new(Way::https(&address), &settings)?;
                 start_remote(source, transport, settings, shared);
             }
             Target::Unix(path) => {
-                let transport = Grpc::unix(&path, &settings.namespace)?;
+                let transport = Grpc::new(Way::unix(&path), &settings)?;
                 start_remote(source, transport, settings, shared);
             }
             Target::Redis(address) => {

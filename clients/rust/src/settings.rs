@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use metrifold_channel::{ChannelError, Token};
 use metrifold_dial::{DialError, RedisAddress};
 use metrifold_model::{Labels, Namespace, NamespaceError, Worker, limits};
 
@@ -29,6 +30,9 @@ pub struct Settings {
     pub labels: Labels,
     /// Time between pushes. `METRIFOLD_PUSH_INTERVAL`, as in `500ms`; default [`PUSH_INTERVAL`].
     pub push_interval: Duration,
+    /// What is shown to a collector that asks for credentials. `METRIFOLD_TOKEN`, or the file `METRIFOLD_TOKEN_FILE`, which is
+    /// read again when it changes; default none.
+    pub token: Token,
     /// How long the end of the process may wait for the last push. `METRIFOLD_EXIT_TIMEOUT`; default [`EXIT_TIMEOUT`].
     pub exit_timeout: Duration,
 }
@@ -39,6 +43,9 @@ pub enum SettingsError {
     /// `METRIFOLD_TARGET`.
     #[error(transparent)]
     Target(#[from] TargetError),
+    /// `METRIFOLD_TOKEN` and `METRIFOLD_TOKEN_FILE`.
+    #[error("METRIFOLD_TOKEN and METRIFOLD_TOKEN_FILE: {0}")]
+    Token(ChannelError),
     /// `METRIFOLD_NAMESPACE`.
     #[error(transparent)]
     Namespace(#[from] NamespaceError),
@@ -78,21 +85,29 @@ impl Settings {
     /// As [`Settings::from_environment`], from any lookup. An empty variable counts as unset.
     pub fn from_variables(lookup: impl Fn(&str) -> Option<String>) -> Result<Settings, SettingsError> {
         let variable = |name: &str| lookup(name).filter(|value| !value.is_empty());
-        let target = match (variable("METRIFOLD_TARGET"), redis_address(&variable)) {
-            (Some(text), _) => text.parse()?,
-            (None, Some(address)) => Target::Redis(address.map_err(|error| TargetError::Invalid {
-                given: "REDIS_ENABLED with REDIS_HOST, REDIS_PORT, REDIS_DB and REDIS_PASSWORD".into(),
-                reason: error.to_string(),
-            })?),
-            (None, None) => Target::Local(None),
+        let (target, default_namespace) = match (variable("METRIFOLD_TARGET"), redis_address(&variable)) {
+            (Some(text), _) => (text.parse()?, None),
+            (None, Some(address)) => {
+                let address = address.map_err(|error| TargetError::Invalid {
+                    given: "REDIS_ENABLED with REDIS_HOST, REDIS_PORT, REDIS_DB and REDIS_PASSWORD".into(),
+                    reason: error.to_string(),
+                })?;
+                // Servers with the same variables look there too.
+                let prefix = variable("REDIS_KEY_PREFIX").unwrap_or_else(|| GUIDES_NAMESPACE.into());
+                (Target::Redis(address), Some(prefix))
+            }
+            (None, None) => (Target::Local(None), None),
         };
+        let namespace = variable("METRIFOLD_NAMESPACE").or(default_namespace);
         let settings = Settings {
             target,
-            namespace: variable("METRIFOLD_NAMESPACE").map(Namespace::new).transpose()?.unwrap_or_default(),
+            namespace: namespace.map(Namespace::new).transpose()?.unwrap_or_default(),
             instance: variable("METRIFOLD_INSTANCE").unwrap_or_else(host_name),
             labels: variable("METRIFOLD_LABELS").map_or(Ok(Labels::default()), |text| labels(&text))?,
             push_interval: span(&variable, "METRIFOLD_PUSH_INTERVAL", PUSH_INTERVAL)?,
             exit_timeout: span(&variable, "METRIFOLD_EXIT_TIMEOUT", EXIT_TIMEOUT)?,
+            token: Token::new(variable("METRIFOLD_TOKEN"), variable("METRIFOLD_TOKEN_FILE").map(Into::into))
+                .map_err(SettingsError::Token)?,
         };
         settings.check()?;
         Ok(settings)
@@ -126,17 +141,23 @@ impl Settings {
     }
 }
 
+/// The default of `REDIS_KEY_PREFIX`.
+const GUIDES_NAMESPACE: &str = "gunicorn";
+
 /// The target that gunicorn-prometheus-exporter's variables name, if `REDIS_ENABLED` is true.
 fn redis_address(variable: &impl Fn(&str) -> Option<String>) -> Option<Result<RedisAddress, DialError>> {
-    let enabled = variable("REDIS_ENABLED")?;
-    if !matches!(enabled.to_ascii_lowercase().as_str(), "true" | "1" | "yes" | "on") {
+    let is_true = |name: &str| {
+        let given = variable(name).unwrap_or_default();
+        matches!(given.to_ascii_lowercase().as_str(), "true" | "1" | "yes" | "on")
+    };
+    if !is_true("REDIS_ENABLED") {
         return None;
     }
     let or = |name, default: &str| variable(name).unwrap_or_else(|| default.into());
     let (host, port, database) =
         (or("REDIS_HOST", "127.0.0.1"), or("REDIS_PORT", "6379"), or("REDIS_DB", "0"));
     let password = or("REDIS_PASSWORD", "");
-    Some(RedisAddress::from_parts(&host, &port, &database, &password))
+    Some(RedisAddress::from_parts(&host, &port, &database, &password, is_true("REDIS_SSL")))
 }
 
 fn host_name() -> String {
@@ -220,6 +241,11 @@ mod tests {
         let secret = [("REDIS_PASSWORD", "p@ss")];
         let settings = read(&[&redis[..], &secret[..]].concat()).expect("valid");
         assert_eq!(settings.target, Target::Redis("redis://:p%40ss@r:7000/2".parse().expect("an address")));
+        assert_eq!(settings.namespace.as_str(), "gunicorn");
+        let more = [("REDIS_SSL", "true"), ("REDIS_KEY_PREFIX", "shop")];
+        let settings = read(&[&redis[..], &more[..]].concat()).expect("valid");
+        assert_eq!(settings.target, Target::Redis("rediss://r:7000/2".parse().expect("an address")));
+        assert_eq!(settings.namespace.as_str(), "shop");
         let other = [("METRIFOLD_TARGET", "local:/x")];
         let settings = read(&[&redis[..], &other[..]].concat()).expect("valid");
         assert_eq!(settings.target, Target::Local(Some("/x".into())));

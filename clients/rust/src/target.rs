@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use metrifold_channel::{ChannelError, HttpsAddress};
 use metrifold_dial::{DialError, RedisAddress};
 
 /// Where a pusher brings its values, as `METRIFOLD_TARGET` names it.
@@ -12,6 +13,8 @@ pub enum Target {
     Local(Option<PathBuf>),
     /// `http://host:port`: a collector's gRPC door.
     Http(String),
+    /// `https://host:port[?ca=/file.pem][&cert=/file.pem&key=/file.pem]`: the same over TLS.
+    Https(HttpsAddress),
     /// `unix:/path`: a collector's socket on this host.
     Unix(PathBuf),
     /// `redis://…`, `rediss://…`, `redis-sentinel://…`, `redis-cluster://…` and so on: straight to the store.
@@ -23,20 +26,12 @@ pub enum Target {
 pub enum TargetError {
     /// Not one of the known forms.
     #[error(
-        "target {given:?} is none of local:DIR, http://HOST:PORT, unix:/PATH, redis://HOST:PORT (or rediss, \
+        "target {given:?} is none of local:DIR, http://HOST:PORT, https://HOST:PORT, unix:/PATH, redis://HOST:PORT (or rediss, \
          redis-sentinel, redis-cluster); set METRIFOLD_TARGET to one of these"
     )]
     Unknown {
         /// What was given, without its password.
         given: String,
-    },
-    /// A form that this SDK does not speak.
-    #[error("target {given:?}: this SDK has no {scheme} transport; use http://, unix: or redis://")]
-    Unsupported {
-        /// What was given, without its password.
-        given: String,
-        /// Its scheme.
-        scheme: String,
     },
     /// The right scheme with something wrong behind it.
     #[error("target {given:?}: {reason}")]
@@ -59,11 +54,13 @@ impl std::str::FromStr for Target {
             "local" => Ok(Target::Local((!rest.is_empty()).then(|| rest.into()))),
             "unix" if rest.starts_with('/') => Ok(Target::Unix(rest.into())),
             "unix" => Err(invalid("a socket needs an absolute path, as in unix:/run/metrifold.sock")),
+            "https" => {
+                text.parse().map(Target::Https).map_err(|reason: ChannelError| invalid(&reason.to_string()))
+            }
             "http" => http(text).map_err(|reason| invalid(&reason)),
             _ if scheme.starts_with("redis") => {
                 text.parse().map(Target::Redis).map_err(|reason: DialError| invalid(&reason.to_string()))
             }
-            "https" => Err(TargetError::Unsupported { given: given(), scheme: scheme.into() }),
             _ => Err(TargetError::Unknown { given: given() }),
         }
     }
@@ -101,6 +98,7 @@ impl std::fmt::Display for Target {
             Target::Local(None) => write!(f, "local:{}", metrifold_segment::default_path().display()),
             Target::Local(Some(directory)) => write!(f, "local:{}", directory.display()),
             Target::Unix(path) => write!(f, "unix:{}", path.display()),
+            Target::Https(address) => write!(f, "{address}"),
             Target::Http(url) => f.write_str(&without_password(url)),
             Target::Redis(address) => write!(f, "{address}"),
         }
@@ -125,6 +123,10 @@ mod tests {
             ("local:/dev/shm/m", Target::Local(Some("/dev/shm/m".into()))),
             ("http://127.0.0.1:9091/", Target::Http("http://127.0.0.1:9091".into())),
             ("http://[::1]:9091", Target::Http("http://[::1]:9091".into())),
+            (
+                "https://h:9091?ca=/ca.pem",
+                Target::Https("https://h:9091?ca=/ca.pem".parse().expect("an address")),
+            ),
             ("unix:/run/m.sock", Target::Unix("/run/m.sock".into())),
             (
                 "redis://:secret@r:6380/3",
@@ -146,7 +148,7 @@ mod tests {
             ("http://h:99999", "port"),
             ("http://h/path", "only a host and a port"),
             ("redis://h/zero", "no number from 0 to 255"),
-            ("https://h", "no https transport"),
+            ("https://h?cert=/c.pem", "together"),
             ("redis-cluster://h/3", "only database 0"),
             ("redis-what://h", "scheme that is not known"),
         ];

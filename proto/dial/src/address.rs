@@ -2,6 +2,7 @@
 
 use std::{fmt, path::PathBuf, str::FromStr, sync::Arc};
 
+use metrifold_tls::TlsFiles;
 use percent_encoding::percent_decode_str;
 use url::Url;
 
@@ -89,20 +90,19 @@ impl fmt::Debug for Login {
     }
 }
 
-/// Files in PEM form.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct TlsFiles {
-    pub(crate) ca: Option<PathBuf>,
-    pub(crate) cert: Option<PathBuf>,
-    pub(crate) key: Option<PathBuf>,
-}
-
 impl RedisAddress {
-    /// The address of one server without TLS, from the parts that the `REDIS_*` variables give.
+    /// The address of one server, from the parts that the `REDIS_*` variables give; with TLS (`REDIS_SSL`) it is checked
+    /// against the authorities that the system trusts.
     ///
     /// # Errors
     /// Names the part that cannot be used.
-    pub fn from_parts(host: &str, port: &str, database: &str, password: &str) -> Result<Self, DialError> {
+    pub fn from_parts(
+        host: &str,
+        port: &str,
+        database: &str,
+        password: &str,
+        is_tls: bool,
+    ) -> Result<Self, DialError> {
         let number = |name: &str, text: &str| {
             text.parse::<u16>().map_err(|_| DialError::Invalid(format!("{name} {text:?} is no number")))
         };
@@ -115,7 +115,8 @@ impl RedisAddress {
                 format!(":{}@", percent_encoding::utf8_percent_encode(password, all))
             }
         };
-        format!("redis://{login}{host}:{port}/{database}").parse()
+        let scheme = if is_tls { "rediss" } else { "redis" };
+        format!("{scheme}://{login}{host}:{port}/{database}").parse()
     }
 
     /// The address with its passwords, to hand it to another process. Not for logs.
@@ -199,8 +200,8 @@ impl FromStr for RedisAddress {
         let tls = is_tls.then(|| options.tls());
         path.end()?;
         options.end()?;
-        if tls.as_ref().is_some_and(|tls| tls.cert.is_some() != tls.key.is_some()) {
-            return Err(DialError::Invalid("cert and key must be given together".into()));
+        if let Some(tls) = &tls {
+            tls.check().map_err(|error| DialError::Invalid(error.to_string()))?;
         }
         let login = Login {
             user: Some(decoded(url.username())).filter(|user| !user.is_empty()),
@@ -455,12 +456,15 @@ mod tests {
 
     #[test]
     fn the_parts_of_the_redis_variables_make_an_address_whatever_the_password() {
-        let address = RedisAddress::from_parts("::1", "6379", "0", "p@ss/w:rd#%").expect("good parts");
+        let address = RedisAddress::from_parts("::1", "6379", "0", "p@ss/w:rd#%", false).expect("good parts");
         assert_eq!(address.parts.place, Place::Server(tcp("::1", 6379)));
         assert_eq!(address.parts.login.password.as_deref(), Some("p@ss/w:rd#%"));
         assert!(
-            RedisAddress::from_parts("h", "x", "0", "").expect_err("no port").to_string().contains("port")
+            RedisAddress::from_parts("h", "x", "0", "", false)
+                .expect_err("no port")
+                .to_string()
+                .contains("port")
         );
-        assert!(RedisAddress::from_parts("h", "1", "300", "").is_err());
+        assert!(RedisAddress::from_parts("h", "1", "300", "", false).is_err());
     }
 }

@@ -22,10 +22,12 @@ pub struct Descriptor {
     pub help: String,
     /// Whether the series ends with its worker instead of being archived.
     pub per_worker: bool,
+    /// The unit, such as `seconds`; empty if none was given.
+    pub unit: String,
 }
 
 impl Descriptor {
-    /// A descriptor of a series that outlives its worker (`per_worker` false).
+    /// A descriptor of a series without unit that outlives its worker (`per_worker` false).
     pub fn new(
         kind: Kind,
         family: impl Into<String>,
@@ -40,10 +42,11 @@ impl Descriptor {
             labels,
             help: help.into(),
             per_worker: false,
+            unit: String::new(),
         }
     }
 
-    /// What identifies the series apart from help: slots with equal keys merge into one.
+    /// What identifies the series apart from help and unit: slots with equal keys merge into one.
     pub fn key(&self) -> SeriesKey {
         SeriesKey {
             kind: self.kind,
@@ -76,6 +79,10 @@ impl Descriptor {
         for (name, value) in self.labels.iter() {
             field(name);
             field(value);
+        }
+        // One more field than pairs give, so that lists without units keep the hashes they always had.
+        if !self.unit.is_empty() {
+            field(&self.unit);
         }
         DescriptorHash(xxh3_64_with_seed(&bytes, previous.0))
     }
@@ -202,6 +209,7 @@ mod tests {
         let mut variants = vec![base.clone()];
         variants.push(Descriptor { per_worker: true, ..base.clone() });
         variants.push(Descriptor { help: "h".into(), ..base.clone() });
+        variants.push(Descriptor { unit: "h".into(), ..base.clone() });
         variants.push(Descriptor { labels: Labels::new([("x", "y")]), ..base.clone() });
         variants.push(Descriptor { labels: Labels::new([("xy", "")]), ..base.clone() });
         variants.push(Descriptor { kind: Kind::Summary, ..base.clone() });
@@ -209,7 +217,7 @@ mod tests {
             .into_iter()
             .map(|variant| [variant].into_iter().collect::<DescriptorList>().hash())
             .collect();
-        assert_eq!(hashes.len(), 6);
+        assert_eq!(hashes.len(), 7);
         let ab: DescriptorList = [counter("a"), counter("b")].into_iter().collect();
         let ba: DescriptorList = [counter("b"), counter("a")].into_iter().collect();
         assert_ne!(ab, ba);

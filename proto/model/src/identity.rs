@@ -1,6 +1,6 @@
 //! Who pushes, where to, and in which order.
 
-use crate::{Labels, limits};
+use crate::{LabelNames, Labels, limits};
 
 /// Random 64-bit id of a source; a fork, a restart or an answer `expired` makes a new one. Printed as 16 hex digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -89,6 +89,20 @@ pub struct Worker {
     pub process: String,
     /// Constant labels of the worker (`METRIFOLD_LABELS`).
     pub labels: Labels,
+}
+
+/// The label in which a worker's [instance](Worker::instance) is shown.
+pub const HOST_LABEL: &str = "host";
+
+impl Worker {
+    /// What the worker has of the labels `names`: [`HOST_LABEL`], and its constant ones.
+    pub fn labels_of(&self, names: &LabelNames) -> Labels {
+        let mut labels = Labels::new(self.labels.iter().filter(|(name, _)| names.contains(name)));
+        if names.contains(HOST_LABEL) {
+            labels.set(HOST_LABEL, self.instance.as_str());
+        }
+        labels
+    }
 }
 
 #[cfg(test)]

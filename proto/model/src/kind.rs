@@ -51,11 +51,15 @@ pub enum Kind {
     Summary,
     /// A gauge under one mode.
     Gauge(GaugeMode),
+    /// Facts, as labels; the value is 1.
+    Info,
+    /// One state of several; 1 if it holds, else 0.
+    StateSet,
 }
 
 impl Kind {
     /// Every kind; a kind's place in this list is its [`Kind::code`]. Append only: codes are stored and sent.
-    pub const ALL: [Kind; 13] = [
+    pub const ALL: [Kind; 15] = [
         Kind::Counter,
         Kind::Histogram,
         Kind::Summary,
@@ -69,6 +73,8 @@ impl Kind {
         Kind::Gauge(GaugeMode::LiveSum),
         Kind::Gauge(GaugeMode::MostRecent),
         Kind::Gauge(GaugeMode::LiveMostRecent),
+        Kind::Info,
+        Kind::StateSet,
     ];
 
     /// The number that stands for this kind in segments, blobs and on the wire.
@@ -78,6 +84,8 @@ impl Kind {
             Kind::Histogram => 1,
             Kind::Summary => 2,
             Kind::Gauge(mode) => 3 + mode as u8,
+            Kind::Info => 13,
+            Kind::StateSet => 14,
         }
     }
 
@@ -87,7 +95,7 @@ impl Kind {
     }
 
     /// prometheus_client's name of the file for this kind, without `_{pid}.db`: `counter`, `gauge_livesum`, ...
-    /// (source: `prometheus_client/values.py`).
+    /// (source: `prometheus_client/values.py`); it has none for infos and statesets, whose names are ours.
     pub fn region_name(self) -> &'static str {
         match self {
             Kind::Counter => "counter",
@@ -103,6 +111,8 @@ impl Kind {
             Kind::Gauge(GaugeMode::LiveSum) => "gauge_livesum",
             Kind::Gauge(GaugeMode::MostRecent) => "gauge_mostrecent",
             Kind::Gauge(GaugeMode::LiveMostRecent) => "gauge_livemostrecent",
+            Kind::Info => "info",
+            Kind::StateSet => "stateset",
         }
     }
 
@@ -118,6 +128,8 @@ impl Kind {
             Kind::Histogram => "histogram",
             Kind::Summary => "summary",
             Kind::Gauge(_) => "gauge",
+            Kind::Info => "info",
+            Kind::StateSet => "stateset",
         }
     }
 
@@ -127,7 +139,7 @@ impl Kind {
             Kind::Counter | Kind::Histogram | Kind::Summary => MergeMode::Sum,
             Kind::Gauge(GaugeMode::Sum | GaugeMode::LiveSum) => MergeMode::Sum,
             Kind::Gauge(GaugeMode::Min | GaugeMode::LiveMin) => MergeMode::Min,
-            Kind::Gauge(GaugeMode::Max | GaugeMode::LiveMax) => MergeMode::Max,
+            Kind::Gauge(GaugeMode::Max | GaugeMode::LiveMax) | Kind::Info | Kind::StateSet => MergeMode::Max,
             Kind::Gauge(GaugeMode::MostRecent | GaugeMode::LiveMostRecent) => MergeMode::MostRecent,
             Kind::Gauge(GaugeMode::All | GaugeMode::LiveAll) => MergeMode::PerWorker,
         }
@@ -143,13 +155,24 @@ impl Kind {
                     | GaugeMode::LiveMax
                     | GaugeMode::LiveSum
                     | GaugeMode::LiveMostRecent
-            )
+            ) | Kind::Info
+                | Kind::StateSet
         )
     }
 
     /// Whether a dead worker's values move into the archive as "values minus base" at the fold.
     pub fn is_subtractable(self) -> bool {
         self.merge_mode() == MergeMode::Sum && !self.is_live()
+    }
+
+    /// Whether the values say what is, and not what was counted: a fork's child inherits them.
+    pub fn is_fact(self) -> bool {
+        matches!(self, Kind::Info | Kind::StateSet)
+    }
+
+    /// Whether prometheus_client keeps such values in files.
+    pub fn has_files(self) -> bool {
+        !self.is_fact()
     }
 
     /// Whether each slot carries a time stamp.
@@ -169,7 +192,7 @@ mod tests {
             assert_eq!(Kind::from_code(kind.code()), Some(kind));
             assert_eq!(Kind::from_region_name(kind.region_name()), Some(kind));
         }
-        assert_eq!(Kind::from_code(13), None);
+        assert_eq!(Kind::from_code(15), None);
         assert_eq!(Kind::from_region_name("gauge"), None);
     }
 

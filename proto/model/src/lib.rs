@@ -13,8 +13,10 @@
 //! assert_eq!(descriptors.len(), values.slots.len());
 //! ```
 
+mod annotations;
 mod descriptor;
 mod double_double;
+mod exemplar;
 mod identity;
 mod kind;
 mod label_names;
@@ -23,9 +25,11 @@ pub mod limits;
 mod number;
 mod values;
 
+pub use annotations::{Annotations, Marks, Presence, earlier};
 pub use descriptor::{Descriptor, DescriptorHash, DescriptorList, SeriesKey};
 pub use double_double::DoubleDouble;
-pub use identity::{Epoch, Incarnation, Namespace, NamespaceError, Seq, Worker};
+pub use exemplar::Exemplar;
+pub use identity::{Epoch, HOST_LABEL, Incarnation, Namespace, NamespaceError, Seq, Worker};
 pub use kind::{GaugeMode, Kind, MergeMode};
 pub use label_names::LabelNames;
 pub use labels::Labels;

@@ -18,3 +18,9 @@ pub const PUSH_BYTES_MAX: usize = 64 << 20;
 pub const SOURCES_PER_NAMESPACE_MAX: usize = 100_000;
 /// Longest instance name or process identifier.
 pub const IDENTITY_BYTES_MAX: usize = 256;
+/// Longest unit; the base units have at most 10 bytes.
+pub const UNIT_BYTES_MAX: usize = 64;
+/// Most exemplars of one source: some 100 KB of its pushes. What has none of the places shows no exemplar.
+pub const EXEMPLARS_PER_SOURCE_MAX: usize = 1_024;
+/// Most characters of an exemplar's label names and values together (OpenMetrics 1.0: 128 code points).
+pub const EXEMPLAR_CHARACTERS_MAX: usize = 128;

@@ -28,21 +28,42 @@ pub fn format_float(value: f64) -> String {
 }
 
 fn write_fraction(value: f64, text: &mut String) {
-    let scientific = format!("{value:e}");
-    let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
-    let exponent: i32 = exponent.parse().unwrap_or(0);
+    let (digits, exponent) = shortest(value.abs());
+    let sign = if value < 0.0 { "-" } else { "" };
     // Python's repr uses exponents below 1e-4 and from 1e16; Go, whose form the format follows, from 1e6 for positives.
     let is_plain = (-4..6).contains(&exponent) || (value < 0.0 && (-4..16).contains(&exponent));
     if is_plain {
-        let start = text.len();
-        let _ = write!(text, "{value}");
-        if !text[start..].contains('.') {
-            text.push_str(".0");
-        }
+        let point = exponent + 1;
+        let leading = usize::try_from(-point).unwrap_or(0);
+        let whole = usize::try_from(point).unwrap_or(0);
+        let padded = format!("{digits:0<whole$}");
+        let (whole, fraction) = padded.split_at(whole);
+        let _ = write!(text, "{sign}{}.{:0<leading$}{}", or_zero(whole), "", or_zero(fraction));
     } else {
-        let sign = if exponent < 0 { '-' } else { '+' };
-        let _ = write!(text, "{mantissa}e{sign}{:02}", exponent.unsigned_abs());
+        let (first, rest) = digits.split_at(1);
+        let point = if rest.is_empty() { "" } else { "." };
+        let exponent_sign = if exponent < 0 { '-' } else { '+' };
+        let _ = write!(text, "{sign}{first}{point}{rest}e{exponent_sign}{:02}", exponent.unsigned_abs());
     }
+}
+
+fn or_zero(digits: &str) -> &str {
+    if digits.is_empty() { "0" } else { digits }
+}
+
+/// The fewest digits that read back to a positive number, and the exponent of the first; of two that are equally near to
+/// it the even ones, as Python and Go have it and Rust's own formatting has not.
+fn shortest(value: f64) -> (String, i32) {
+    let mut buffer = zmij::Buffer::new();
+    let text = buffer.format_finite(value);
+    let (mantissa, exponent) = text.split_once('e').unwrap_or((text, "0"));
+    let exponent: i32 = exponent.parse().unwrap_or(0);
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let digits = format!("{whole}{fraction}");
+    let significant = digits.trim_start_matches('0');
+    // At most 324 zeros.
+    let zeros = (digits.len() - significant.len()) as i32;
+    (significant.trim_end_matches('0').to_owned(), whole.len() as i32 - 1 - zeros + exponent)
 }
 
 /// The smaller of two gauge values. NaN only if both are NaN; −0 is below 0. The order of the arguments does not matter.
@@ -103,6 +124,10 @@ mod tests {
             (-1e10, "-10000000000.0"),
             (-1e16, "-1e+16"),
             (123.456, "123.456"),
+            (-70_368_744_177_664.12, "-70368744177664.12"),
+            (70_368_744_177_664.12, "7.036874417766412e+13"),
+            (-0.00012, "-0.00012"),
+            (5e-324, "5e-324"),
             (f64::INFINITY, "+Inf"),
             (f64::NEG_INFINITY, "-Inf"),
             (f64::NAN, "NaN"),

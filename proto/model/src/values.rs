@@ -1,5 +1,7 @@
 //! A source's cumulative values.
 
+use crate::Annotations;
+
 /// The whole state of a source at one moment: one `f64` per slot, and one time stamp per slot whose kind
 /// [is time-stamped](crate::Kind::is_timestamped), in slot order.
 ///
@@ -11,12 +13,19 @@ pub struct Values {
     pub slots: Vec<f64>,
     /// Unix seconds, one per time-stamped slot; 0.0 = never set.
     pub timestamps: Vec<f64>,
+    /// Times of creation, exemplars and removals.
+    pub annotations: Annotations,
 }
 
 impl Values {
+    /// Values without annotations.
+    pub fn new(slots: Vec<f64>, timestamps: Vec<f64>) -> Self {
+        Values { slots, timestamps, annotations: Annotations::default() }
+    }
+
     /// Values of a source without time-stamped slots.
     pub fn from_slots(slots: Vec<f64>) -> Self {
-        Values { slots, timestamps: Vec::new() }
+        Values::new(slots, Vec::new())
     }
 
     /// The value of a slot; slots that did not exist yet count as 0.
@@ -27,7 +36,9 @@ impl Values {
 
 impl PartialEq for Values {
     fn eq(&self, other: &Self) -> bool {
-        same_bits(&self.slots, &other.slots) && same_bits(&self.timestamps, &other.timestamps)
+        same_bits(&self.slots, &other.slots)
+            && same_bits(&self.timestamps, &other.timestamps)
+            && self.annotations == other.annotations
     }
 }
 
@@ -38,6 +49,11 @@ impl std::hash::Hash for Values {
         for column in [&self.slots, &self.timestamps] {
             column.len().hash(state);
             column.iter().for_each(|value| value.to_bits().hash(state));
+        }
+        // One byte in the common case: a model checker hashes millions of these.
+        self.annotations.is_empty().hash(state);
+        if !self.annotations.is_empty() {
+            self.annotations.hash(state);
         }
     }
 }
@@ -55,5 +71,7 @@ mod tests {
         assert_eq!(Values::from_slots(vec![f64::NAN]), Values::from_slots(vec![f64::NAN]));
         assert_ne!(Values::from_slots(vec![0.0]), Values::from_slots(vec![-0.0]));
         assert_ne!(Values::from_slots(vec![]), Values::from_slots(vec![0.0]));
+        let annotations = Annotations { created: vec![1], ..Annotations::default() };
+        assert_ne!(Values::default(), Values { annotations, ..Values::default() });
     }
 }

@@ -129,14 +129,7 @@ impl SegmentDirectory {
 
     /// Becomes the one agent of this directory, until the lock is dropped or the process dies.
     pub fn agent_lock(&self) -> Result<AgentLock, AgentLockError> {
-        let path = self.path.join(AGENT_LOCK);
-        for _ in 1..LOCK_ATTEMPTS {
-            match AgentLock::take(&path) {
-                Err(AgentLockError::Held { .. }) => std::thread::sleep(LOCK_PAUSE),
-                outcome => return outcome?.announce(),
-            }
-        }
-        AgentLock::take(&path)?.announce()
+        take_agent_lock(&self.path)
     }
 
     /// Whether an agent serves this directory now. Takes the lock for a moment if it is free.
@@ -196,6 +189,18 @@ impl SegmentDirectory {
         paths.sort();
         Ok(paths)
     }
+}
+
+/// Becomes the one agent of what lies in `directory`.
+pub(crate) fn take_agent_lock(directory: &Path) -> Result<AgentLock, AgentLockError> {
+    let path = directory.join(AGENT_LOCK);
+    for _ in 1..LOCK_ATTEMPTS {
+        match AgentLock::take(&path) {
+            Err(AgentLockError::Held { .. }) => std::thread::sleep(LOCK_PAUSE),
+            outcome => return outcome?.announce(),
+        }
+    }
+    AgentLock::take(&path)?.announce()
 }
 
 /// The exclusive right to push a directory's segments. Released when dropped, or by the kernel at death.

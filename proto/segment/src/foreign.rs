@@ -1,10 +1,12 @@
 //! Files that prometheus_client itself wrote: `counter_123.db`, `gauge_livesum_123.db`, ...
 
+use std::fs::File;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use metrifold_model::{DescriptorList, Kind, Values};
 
-use crate::layout::{RegionError, columns, parse_region};
+use crate::layout::{ENTRIES_OFFSET, RegionError, columns, parse_entry, parse_region, used_bytes};
 
 /// One of prometheus_client's files, read at one moment.
 ///
@@ -41,6 +43,16 @@ pub enum ForeignError {
         /// Why.
         source: std::io::Error,
     },
+    /// Entries that were there are gone: something else writes the file.
+    #[error("{path}: {from} bytes were used and now {to} are; prometheus_client never does that")]
+    Shrunk {
+        /// The file.
+        path: PathBuf,
+        /// Bytes used before.
+        from: usize,
+        /// Bytes used now.
+        to: usize,
+    },
     /// The contents are damaged; the file's other-kind siblings may be fine.
     #[error("{path}: {source}")]
     Region {
@@ -54,7 +66,7 @@ pub enum ForeignError {
 /// Kind and process identifier of a file name such as `gauge_livesum_123.db`; `None` for other names.
 pub fn parse_file_name(name: &str) -> Option<(Kind, &str)> {
     let stem = name.strip_suffix(".db")?;
-    Kind::ALL.into_iter().find_map(|kind| {
+    Kind::ALL.into_iter().filter(|kind| kind.has_files()).find_map(|kind| {
         let process = stem.strip_prefix(kind.region_name())?.strip_prefix('_')?;
         (!process.is_empty()).then_some((kind, process))
     })
@@ -74,6 +86,134 @@ pub fn read_file(path: impl AsRef<Path>) -> Result<ForeignFile, ForeignError> {
     Ok(ForeignFile { kind, process: process.to_owned(), descriptors, values })
 }
 
+/// Tells a file from a later one of the same name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ForeignIdentity {
+    /// The file's inode.
+    pub inode: u64,
+    /// When the inode was made, in nanoseconds since 1970; 0 where the file system does not tell.
+    pub born: u64,
+}
+
+/// Reads one file of prometheus_client again and again while its process writes it.
+///
+/// By positioned reads and never through a mapping: whatever somebody does to the file, shortening it included, is an
+/// error code and not a signal. The open file goes on to show what its process writes after the file lost its name.
+#[derive(Debug)]
+pub struct ForeignReader {
+    path: PathBuf,
+    file: File,
+    kind: Kind,
+    identity: ForeignIdentity,
+    descriptors: DescriptorList,
+    /// Where each slot's value stands.
+    cells: Vec<usize>,
+    /// How far the file has been parsed.
+    parsed: usize,
+}
+
+impl ForeignReader {
+    /// Opens a file by its path, whose name says what it holds.
+    pub fn open(path: impl Into<PathBuf>) -> Result<ForeignReader, ForeignError> {
+        let path = path.into();
+        let name = path.file_name().and_then(|name| name.to_str());
+        let Some((kind, _)) = name.and_then(parse_file_name) else {
+            return Err(ForeignError::Name { path });
+        };
+        ForeignReader::open_as(path, kind)
+    }
+
+    /// Opens a file that does not have its name any more.
+    pub fn open_as(path: PathBuf, kind: Kind) -> Result<ForeignReader, ForeignError> {
+        let opened = File::open(&path).and_then(|file| Ok((identity(&file.metadata()?), file)));
+        match opened {
+            Ok((identity, file)) => Ok(ForeignReader {
+                path,
+                file,
+                kind,
+                identity,
+                descriptors: DescriptorList::default(),
+                cells: Vec::new(),
+                parsed: ENTRIES_OFFSET,
+            }),
+            Err(source) => Err(ForeignError::Io { path, source }),
+        }
+    }
+
+    /// Which file it is.
+    pub fn identity(&self) -> ForeignIdentity {
+        self.identity
+    }
+
+    /// The file's device and inode, as a mapping of it shows them.
+    pub fn device_and_inode(&self) -> std::io::Result<(u64, u64)> {
+        self.file.metadata().map(|metadata| (metadata.dev(), metadata.ino()))
+    }
+
+    /// Whether the file has no length yet: the first thing that its process gives it.
+    pub fn is_empty(&self) -> Result<bool, ForeignError> {
+        let metadata = self.file.metadata();
+        let length = metadata.map_err(|source| ForeignError::Io { path: self.path.clone(), source })?.len();
+        Ok(length == 0)
+    }
+
+    /// Reads all entries and values. After an error, what was read before stands, and reading may be tried again.
+    pub fn refresh(&mut self) -> Result<(&DescriptorList, Values), ForeignError> {
+        let bytes = self.read_used()?;
+        let mut offset = self.parsed;
+        while offset < bytes.len() {
+            let (entry, next) =
+                parse_entry(&bytes, offset, self.kind).map_err(|source| self.damaged(source))?;
+            self.descriptors.push(entry.descriptor);
+            self.cells.push(entry.value_offset);
+            offset = next;
+            self.parsed = next;
+        }
+        let mut values = Values::new(Vec::with_capacity(self.cells.len()), Vec::new());
+        for cell in &self.cells {
+            // Within the used part, which only grows, or `read_used` would have refused it.
+            values.slots.push(number(&bytes, *cell));
+            if self.kind.is_timestamped() {
+                values.timestamps.push(number(&bytes, cell + 8));
+            }
+        }
+        Ok((&self.descriptors, values))
+    }
+
+    /// The used part of the file, its length included.
+    fn read_used(&self) -> Result<Vec<u8>, ForeignError> {
+        let io = |source| ForeignError::Io { path: self.path.clone(), source };
+        let available = usize::try_from(self.file.metadata().map_err(io)?.len()).unwrap_or(usize::MAX);
+        let mut head = [0; ENTRIES_OFFSET];
+        let head_bytes = available.min(ENTRIES_OFFSET);
+        self.file.read_exact_at(&mut head[..head_bytes], 0).map_err(io)?;
+        let used = used_bytes(&head[..head_bytes], available).map_err(|source| self.damaged(source))?;
+        if used < self.parsed && self.parsed > ENTRIES_OFFSET {
+            return Err(ForeignError::Shrunk { path: self.path.clone(), from: self.parsed, to: used });
+        }
+        let mut bytes = vec![0; used];
+        self.file.read_exact_at(&mut bytes, 0).map_err(io)?;
+        Ok(bytes)
+    }
+
+    fn damaged(&self, source: RegionError) -> ForeignError {
+        ForeignError::Region { path: self.path.clone(), source }
+    }
+}
+
+fn number(bytes: &[u8], offset: usize) -> f64 {
+    bytes.get(offset..).and_then(|rest| rest.first_chunk()).copied().map_or(0.0, f64::from_ne_bytes)
+}
+
+/// Which file some metadata belongs to.
+pub fn identity(metadata: &std::fs::Metadata) -> ForeignIdentity {
+    let born = metadata.created().ok().and_then(|born| born.duration_since(std::time::UNIX_EPOCH).ok());
+    ForeignIdentity {
+        inode: metadata.ino(),
+        born: born.and_then(|born| u64::try_from(born.as_nanos()).ok()).unwrap_or(0),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use metrifold_model::GaugeMode;
@@ -88,7 +228,9 @@ mod tests {
             Some((Kind::Gauge(GaugeMode::LiveSum), "web-1"))
         );
         assert_eq!(parse_file_name("gauge_all_1.db"), Some((Kind::Gauge(GaugeMode::All), "1")));
-        for bad in ["counter.db", "counter_.db", "gauge_123.db", "counter_1", "info_1.db", ""] {
+        for bad in
+            ["counter.db", "counter_.db", "gauge_123.db", "counter_1", "info_1.db", "stateset_1.db", ""]
+        {
             assert_eq!(parse_file_name(bad), None, "{bad}");
         }
     }

@@ -10,7 +10,7 @@ use crate::geometry::{Geometry, PAGE_BYTES};
 use crate::process::ProcessIdentity;
 
 const MAGIC: &[u8; 8] = b"MTFDSEG1";
-const LAYOUT_VERSION: u32 = 1;
+const LAYOUT_VERSION: u32 = 2;
 const CHECKED_FROM: usize = 16;
 
 /// Bitmap of areas that hold something; a reader touches no other.

@@ -44,7 +44,7 @@ pub struct HolderState {
     pub sent: u64,
     /// The incarnation used towards this target; differs from the segment's after an answer `expired`.
     pub incarnation: u64,
-    /// The values of the last push that carried some.
+    /// The values of the last push that carried some, without annotations: those are read from the segment again.
     pub values: Values,
     /// The base that those values go with, if the push names one.
     pub base: Option<Values>,
@@ -150,9 +150,8 @@ impl Holder {
             columns.chunks_exact(8).filter_map(|bytes| bytes.first_chunk().copied()).map(f64::from_ne_bytes);
         let [slots, timestamps, base_slots_column, base_timestamps] =
             lengths.map(|length| numbers.by_ref().take(length).collect());
-        let base = (base_slots != NO_BASE)
-            .then_some(Values { slots: base_slots_column, timestamps: base_timestamps });
-        let values = Values { slots, timestamps };
+        let base = (base_slots != NO_BASE).then_some(Values::new(base_slots_column, base_timestamps));
+        let values = Values::new(slots, timestamps);
         Some(HolderState { target: self.target, epoch, acked, answered, sent, incarnation, values, base })
     }
 
@@ -299,7 +298,7 @@ mod tests {
             answered: 40,
             sent,
             incarnation: 77,
-            values: Values { slots: vec![sent as f64, f64::NAN, -0.0], timestamps: vec![1.5] },
+            values: Values::new(vec![sent as f64, f64::NAN, -0.0], vec![1.5]),
             base: (sent.is_multiple_of(2)).then(|| Values::from_slots(vec![0.5])),
         }
     }

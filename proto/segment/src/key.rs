@@ -27,13 +27,33 @@ pub fn encode_key(descriptor: &Descriptor) -> String {
     json
 }
 
-/// Reads a key written by [`encode_key`] or by Python. Label values must be strings.
+/// As [`encode_key`], with the unit, if there is one, as a fifth element: only for segments, since prometheus_client
+/// reads no such key.
+pub(crate) fn encode_segment_key(descriptor: &Descriptor) -> String {
+    let mut json = encode_key(descriptor);
+    if !descriptor.unit.is_empty() {
+        json.truncate(json.len() - 1);
+        json.push_str(", ");
+        push_string(&mut json, &descriptor.unit);
+        json.push(']');
+    }
+    json
+}
+
+/// Reads a key written by [`encode_key`] or by Python, or one of a segment. Label values must be strings.
 pub fn decode_key(kind: Kind, json: &[u8]) -> Result<Descriptor, serde_json::Error> {
-    type Fields = (String, String, BTreeMap<String, String>, String);
-    let (family, sample, labels, help) = serde_json::from_slice::<Fields>(json).or_else(|error| {
-        serde_json::from_slice::<Fields>(&without_lone_surrogates(json)).map_err(|_| error)
-    })?;
-    Ok(Descriptor::new(kind, family, sample, Labels::new(labels), help))
+    let (family, sample, labels, help, unit) =
+        fields(json).or_else(|error| fields(&without_lone_surrogates(json)).map_err(|_| error))?;
+    Ok(Descriptor { unit, ..Descriptor::new(kind, family, sample, Labels::new(labels), help) })
+}
+
+type LabelFields = BTreeMap<String, String>;
+
+fn fields(json: &[u8]) -> Result<(String, String, LabelFields, String, String), serde_json::Error> {
+    let without_unit = serde_json::from_slice::<(String, String, LabelFields, String)>(json);
+    without_unit
+        .map(|(family, sample, labels, help)| (family, sample, labels, help, String::new()))
+        .or_else(|error| serde_json::from_slice(json).map_err(|_| error))
 }
 
 /// Python writes bytes that were no UTF-8 (`surrogateescape`) as half of a surrogate pair. No text can hold them: each
@@ -127,11 +147,16 @@ mod tests {
         fn every_descriptor_survives_its_key(
             names in any::<[String; 3]>(),
             labels in prop::collection::btree_map(any::<String>(), any::<String>(), 0..4),
+            unit in any::<String>(),
         ) {
             let [family, sample, help] = names;
             let descriptor = Descriptor::new(Kind::Summary, family, sample, Labels::new(labels), help);
             let key = encode_key(&descriptor);
             prop_assert!(key.is_ascii());
+            prop_assert_eq!(&encode_segment_key(&descriptor), &key);
+            prop_assert_eq!(decode_key(Kind::Summary, key.as_bytes()).expect("own key"), descriptor.clone());
+            let descriptor = Descriptor { unit, ..descriptor };
+            let key = encode_segment_key(&descriptor);
             prop_assert_eq!(decode_key(Kind::Summary, key.as_bytes()).expect("own key"), descriptor);
         }
     }

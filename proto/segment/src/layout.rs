@@ -5,7 +5,7 @@
 
 use metrifold_model::{Descriptor, Kind, Values};
 
-use crate::key::{decode_key, encode_key};
+use crate::key::{decode_key, encode_key, encode_segment_key};
 
 /// Where a region's first entry begins; also the smallest `used` that prometheus_client writes.
 pub(crate) const ENTRIES_OFFSET: usize = 8;
@@ -57,9 +57,17 @@ pub enum RegionError {
     },
 }
 
-/// The bytes of a new entry, both numbers 0.0, and the value's offset in them.
+/// The bytes of a new entry as prometheus_client writes them, both numbers 0.0, and the value's offset in them.
 pub fn encode_entry(descriptor: &Descriptor) -> (Vec<u8>, usize) {
-    let key = encode_key(descriptor);
+    encode(encode_key(descriptor), 0.0)
+}
+
+/// The same for a segment: with a unit, and with a second number.
+pub(crate) fn encode_segment_entry(descriptor: &Descriptor, second_number: f64) -> (Vec<u8>, usize) {
+    encode(encode_segment_key(descriptor), second_number)
+}
+
+fn encode(key: String, second_number: f64) -> (Vec<u8>, usize) {
     let padding = 8 - (key.len() + KEY_LENGTH_BYTES) % 8;
     let value_offset = KEY_LENGTH_BYTES + key.len() + padding;
     let mut bytes = Vec::with_capacity(value_offset + NUMBERS_BYTES);
@@ -67,13 +75,14 @@ pub fn encode_entry(descriptor: &Descriptor) -> (Vec<u8>, usize) {
     bytes.extend_from_slice(&(key.len() as u32).to_ne_bytes());
     bytes.extend_from_slice(key.as_bytes());
     bytes.resize(value_offset, b' ');
-    bytes.resize(value_offset + NUMBERS_BYTES, 0);
+    bytes.resize(value_offset + NUMBERS_BYTES / 2, 0);
+    bytes.extend_from_slice(&second_number.to_ne_bytes());
     (bytes, value_offset)
 }
 
 /// Reads a whole region, `used` included. Never panics, whatever the bytes.
 pub fn parse_region(bytes: &[u8], kind: Kind) -> Result<Vec<Entry>, RegionError> {
-    let used = used_bytes(bytes)?;
+    let used = used_bytes(bytes, bytes.len())?;
     let mut entries = Vec::new();
     let mut offset = ENTRIES_OFFSET;
     while offset < used {
@@ -84,18 +93,60 @@ pub fn parse_region(bytes: &[u8], kind: Kind) -> Result<Vec<Entry>, RegionError>
     Ok(entries)
 }
 
-/// How many bytes of a region are in use, `used` itself included; 0 for a file that was just made.
-fn used_bytes(bytes: &[u8]) -> Result<usize, RegionError> {
-    let truncated = |used| RegionError::Truncated { used, available: bytes.len() };
-    let used = read_i32(bytes, 0).ok_or(truncated(ENTRIES_OFFSET as i64))?;
+/// How many of a region's `available` bytes are in use, by its first ones: `used` itself included; 0 for a file that was
+/// just made.
+pub(crate) fn used_bytes(head: &[u8], available: usize) -> Result<usize, RegionError> {
+    let truncated = |used| RegionError::Truncated { used, available };
+    let used = read_i32(head, 0).ok_or(truncated(ENTRIES_OFFSET as i64))?;
     match usize::try_from(used) {
-        Ok(used) if used <= bytes.len() && (used == 0 || used >= ENTRIES_OFFSET) => Ok(used),
+        Ok(used) if used <= available && (used == 0 || used >= ENTRIES_OFFSET) => Ok(used),
         _ => Err(truncated(i64::from(used))),
     }
 }
 
 /// Reads the entry at `offset`, and says where the next one begins. `bytes` ends where the used part ends.
 pub(crate) fn parse_entry(bytes: &[u8], offset: usize, kind: Kind) -> Result<(Entry, usize), RegionError> {
+    let (RawEntry { key, value, timestamp }, value_offset) = raw_entry(bytes, offset)?;
+    let descriptor = decode_key(kind, key).map_err(|source| RegionError::Key { offset, source })?;
+    Ok((Entry { descriptor, value, timestamp, value_offset }, value_offset + NUMBERS_BYTES))
+}
+
+/// One entry of a region, its key not decoded.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RawEntry<'a> {
+    /// What [`decode_key`] reads.
+    pub key: &'a [u8],
+    /// The value.
+    pub value: f64,
+    /// Unix seconds; 0.0 = none.
+    pub timestamp: f64,
+}
+
+/// The entries of a whole region, for readers that know most keys already. Ends with the first damaged one.
+pub fn raw_entries(bytes: &[u8]) -> impl Iterator<Item = Result<RawEntry<'_>, RegionError>> {
+    let (mut used, mut damage) = match used_bytes(bytes, bytes.len()) {
+        Ok(used) => (&bytes[..used], None),
+        Err(error) => (&[][..], Some(error)),
+    };
+    let mut offset = ENTRIES_OFFSET;
+    std::iter::from_fn(move || {
+        if let Some(error) = damage.take() {
+            return Some(Err(error));
+        }
+        if offset >= used.len() {
+            return None;
+        }
+        let read = raw_entry(used, offset);
+        match &read {
+            Ok((_, value_offset)) => offset = value_offset + NUMBERS_BYTES,
+            Err(_) => used = &[],
+        }
+        Some(read.map(|(entry, _)| entry))
+    })
+}
+
+/// Reads the entry at `offset`, and says where its value stands.
+fn raw_entry(bytes: &[u8], offset: usize) -> Result<(RawEntry<'_>, usize), RegionError> {
     let beyond = || RegionError::BeyondUsed { offset, used: bytes.len() };
     let key_length = read_i32(bytes, offset).ok_or_else(beyond)?;
     let key_length = usize::try_from(key_length).map_err(|_| beyond())?;
@@ -105,17 +156,16 @@ pub(crate) fn parse_entry(bytes: &[u8], offset: usize, kind: Kind) -> Result<(En
     let value = read_f64(bytes, value_offset).ok_or_else(beyond)?;
     let timestamp = read_f64(bytes, value_offset + 8).ok_or_else(beyond)?;
     let key = bytes.get(key_offset..key_end).ok_or_else(beyond)?;
-    let descriptor = decode_key(kind, key).map_err(|source| RegionError::Key { offset, source })?;
-    Ok((Entry { descriptor, value, timestamp, value_offset }, value_offset + NUMBERS_BYTES))
+    Ok((RawEntry { key, value, timestamp }, value_offset))
 }
 
 /// Entries as the model's columns: a time stamp only for kinds that have one.
 pub(crate) fn columns(entries: &[Entry]) -> Values {
     let stamped = entries.iter().filter(|entry| entry.descriptor.kind.is_timestamped());
-    Values {
-        slots: entries.iter().map(|entry| entry.value).collect(),
-        timestamps: stamped.map(|entry| entry.timestamp).collect(),
-    }
+    Values::new(
+        entries.iter().map(|entry| entry.value).collect(),
+        stamped.map(|entry| entry.timestamp).collect(),
+    )
 }
 
 fn read_i32(bytes: &[u8], offset: usize) -> Option<i32> {
@@ -204,7 +254,13 @@ mod tests {
                 *byte = to;
             }
             bytes.truncate(cut);
-            let _ = parse_region(&bytes, Kind::Counter);
+            let parsed = parse_region(&bytes, Kind::Counter);
+            let raw: Result<Vec<_>, _> = raw_entries(&bytes).collect();
+            // The same entries, except that their keys are not looked at.
+            if let (Ok(parsed), Ok(raw)) = (&parsed, &raw) {
+                prop_assert_eq!(parsed.len(), raw.len());
+            }
+            prop_assert!(parsed.is_err() || raw.is_ok());
         }
     }
 }

@@ -39,25 +39,33 @@
 //! - One moment for all slots: each value is read whole, but a reader may see one event's bucket before its sum.
 //! - A time-stamped gauge's value and time as a pair: a reader never sees a new time with an older value, but may see a new
 //!   value with the former time until the next read.
+//! - Every exemplar: of those that threads record at once one is kept, and each segment has room for
+//!   [`EXEMPLARS_PER_SOURCE_MAX`](metrifold_model::limits::EXEMPLARS_PER_SOURCE_MAX) slots that have one.
 //! - Forks past the C library (a raw `clone`), and files on network file systems.
 //! - A lock that outlives the application closing descriptors it did not open; the process itself must then be visible.
 //!
 //! # Layout
 //!
-//! A header page, then 16 sparse areas of [`REGION_BYTES`]: a region per kind in prometheus_client's layout, the order journal,
-//! and what the holder sent to each of two targets. The same parser reads the files that prometheus_client itself writes:
+//! A header page, then 19 sparse areas of [`REGION_BYTES`]: a region per kind in prometheus_client's layout, the order journal,
+//! what the holder sent to each of two targets, and the exemplars. In a segment a key may have a fifth element, the unit; and
+//! the second number of a sum, which has no time stamp, is when it began to count. The same parser reads the files that prometheus_client itself writes:
 //! [`read_foreign_file`].
 
+mod annotate;
 mod blocks;
 mod directory;
+mod exemplar;
 mod foreign;
 mod geometry;
 mod header;
 mod holder;
+mod holders;
+mod journal;
 mod key;
 mod layout;
 mod lock;
 mod mapping;
+mod multiproc;
 mod ownership;
 mod process;
 mod reader;
@@ -66,12 +74,17 @@ mod slot;
 mod writer;
 
 pub use directory::{AgentLock, AgentLockError, DirectoryError, ORPHAN_AGE, SegmentDirectory, default_path};
-pub use foreign::{ForeignError, ForeignFile, parse_file_name, read_file as read_foreign_file};
+pub use foreign::{
+    ForeignError, ForeignFile, ForeignIdentity, ForeignReader, identity as foreign_identity, parse_file_name,
+    read_file as read_foreign_file,
+};
 pub use geometry::REGION_BYTES;
 pub use header::{HeaderError, SegmentHeader};
 pub use holder::{Holder, HolderError, HolderState};
+pub use holders::{Held, held_by, processes};
 pub use key::{decode_key, encode_key};
-pub use layout::{Entry, RegionError, encode_entry, parse_region};
+pub use layout::{Entry, RawEntry, RegionError, encode_entry, parse_region, raw_entries};
+pub use multiproc::{MultiprocDirectory, MultiprocError};
 pub use ownership::generation as fork_generation;
 pub use process::ProcessIdentity;
 pub use reader::{Liveness, SegmentError, SegmentReader};

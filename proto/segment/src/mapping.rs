@@ -5,6 +5,7 @@ use std::fs::File;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
+use crate::exemplar::ExemplarCell;
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 
 /// A slot's two words, as they stand in a region.
@@ -101,6 +102,10 @@ impl Mapping {
         self.word(offset)
     }
 
+    pub(crate) fn exemplar_cell(&self, offset: usize) -> &ExemplarCell {
+        self.word(offset)
+    }
+
     fn word<T: Atomic>(&self, offset: usize) -> &T {
         self.check::<T>(offset, size_of::<T>());
         // SAFETY: `check` has shown that the word lies inside the mapping and is aligned (the base is page-aligned);
@@ -139,6 +144,7 @@ trait Atomic {}
 impl Atomic for AtomicU32 {}
 impl Atomic for AtomicU64 {}
 impl Atomic for Cell {}
+impl Atomic for ExemplarCell {}
 
 #[cfg(test)]
 mod tests {

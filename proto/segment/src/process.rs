@@ -21,6 +21,12 @@ impl ProcessIdentity {
         }
     }
 
+    /// The running process with this pid, seen from here; `None` if there is none, or where nobody tells.
+    pub fn of(pid: u32) -> Option<Self> {
+        let stat = stat_of(&pid.to_string()).filter(|stat| !stat.is_dead)?;
+        Some(ProcessIdentity { pid, start_ticks: stat.start_ticks, pid_namespace: current_pid_namespace() })
+    }
+
     /// Whether the process runs, seen from here. A pid of another namespace, or one without a known start time, is
     /// never said to run. A zombie does not: its memory and its locks are gone.
     pub fn is_running(&self) -> bool {

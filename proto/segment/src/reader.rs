@@ -9,8 +9,12 @@ use std::sync::atomic::Ordering;
 
 use metrifold_model::{Descriptor, DescriptorList, Kind, Values};
 
-use crate::geometry::{FLAG_PER_WORKER, Geometry, JOURNAL_AREA, JOURNAL_ENTRY_BYTES, PAGE_BYTES, SLOTS_MAX};
+use crate::annotate::annotate;
+use crate::geometry::{
+    EXEMPLAR_AREA, EXEMPLARS_MAX, Geometry, JOURNAL_AREA, JOURNAL_ENTRY_BYTES, PAGE_BYTES, SLOTS_MAX,
+};
 use crate::header::{ENDED_WORD, HeaderError, INITIALISED_WORD, SegmentHeader};
+use crate::journal::{self, JournalEntry};
 use crate::layout::{ENTRIES_OFFSET, RegionError, parse_entry};
 use crate::lock::is_locked_by_another;
 use crate::mapping::Mapping;
@@ -134,7 +138,9 @@ impl SegmentReader {
         if slots > self.cells.len() {
             self.read_descriptors(slots)?;
         }
-        Ok((&self.descriptors, self.load_values()))
+        let mut values = self.load_values();
+        self.load_exemplars(&mut values)?;
+        Ok((&self.descriptors, values))
     }
 
     /// The descriptors known so far.
@@ -143,15 +149,42 @@ impl SegmentReader {
     }
 
     fn load_values(&self) -> Values {
-        let mut values = Values { slots: Vec::with_capacity(self.cells.len()), timestamps: Vec::new() };
-        for (descriptor, offset) in self.descriptors.iter().zip(&self.cells) {
+        let mut values = Values::from_slots(Vec::with_capacity(self.cells.len()));
+        for (index, (descriptor, offset)) in self.descriptors.iter().zip(&self.cells).enumerate() {
             let (value, timestamp) = self.mapping.cell(*offset).get_stamped();
             values.slots.push(value);
             if descriptor.kind.is_timestamped() {
                 values.timestamps.push(timestamp);
             }
+            let word = self.mapping.u64(self.geometry.journal_entry(index)).load(Ordering::Relaxed);
+            annotate(&mut values.annotations, index, descriptor.kind, timestamp, journal::presence(word));
         }
         values
+    }
+
+    fn load_exemplars(&self, values: &mut Values) -> Result<(), SegmentError> {
+        if !self.is_initialised(EXEMPLAR_AREA) {
+            return Ok(());
+        }
+        let area = self.geometry.area(EXEMPLAR_AREA);
+        self.check_backed(area, self.geometry.exemplar_cell(0))?;
+        let count = self.mapping.u64(area).load(Ordering::Acquire);
+        let cells = usize::try_from(count).ok().filter(|cells| *cells <= EXEMPLARS_MAX);
+        let Some(cells) =
+            cells.filter(|cells| self.geometry.exemplar_cell(*cells) <= self.geometry.region_bytes)
+        else {
+            return Err(self.corrupt(format!(
+                "{count} exemplars are said to be there (exemplars_per_source_max {EXEMPLARS_MAX})"
+            )));
+        };
+        self.check_backed(area, self.geometry.exemplar_cell(cells))?;
+        for index in 0..cells {
+            let cell = self.mapping.exemplar_cell(area + self.geometry.exemplar_cell(index));
+            let slot = usize::try_from(cell.slot()).ok().filter(|slot| *slot < values.slots.len());
+            let exemplar = slot.and_then(|slot| Some((slot, Arc::new(cell.read()?))));
+            values.annotations.exemplars.extend(exemplar);
+        }
+        Ok(())
     }
 
     fn published_slots(&self) -> Result<usize, SegmentError> {
@@ -173,11 +206,14 @@ impl SegmentReader {
     fn read_descriptors(&mut self, slots: usize) -> Result<(), SegmentError> {
         let first = self.cells.len();
         let mut regions: [Option<Region>; Kind::ALL.len()] = Default::default();
+        // Later reads go through the mapping.
+        self.check_backed(self.geometry.area(JOURNAL_AREA), (slots + 1) * JOURNAL_ENTRY_BYTES)?;
         let journal =
             self.read_bytes(self.geometry.journal_entry(first), (slots - first) * JOURNAL_ENTRY_BYTES)?;
-        for entry in journal.chunks_exact(JOURNAL_ENTRY_BYTES) {
-            let kind = Kind::from_code(entry[0])
-                .ok_or_else(|| self.corrupt(format!("the journal names kind {}", entry[0])))?;
+        let (words, _) = journal.as_chunks::<JOURNAL_ENTRY_BYTES>();
+        for word in words.iter().map(|bytes| u64::from_ne_bytes(*bytes)) {
+            let JournalEntry { kind, per_worker, .. } = JournalEntry::decode(word)
+                .ok_or_else(|| self.corrupt(format!("the journal names kind {}", word as u8)))?;
             let code = usize::from(kind.code());
             let region = match &mut regions[code] {
                 Some(region) => region,
@@ -189,7 +225,6 @@ impl SegmentReader {
                 source,
             })?;
             self.read[code] = region.start + region.next_entry;
-            let per_worker = entry[1] & FLAG_PER_WORKER != 0;
             self.descriptors.push(Descriptor { per_worker, ..descriptor });
             self.cells.push(self.geometry.area(code) + region.start + value_offset);
         }

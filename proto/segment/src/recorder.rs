@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -11,8 +11,10 @@ use metrifold_model::{
 };
 use rand::TryRng;
 
+use crate::annotate::annotate;
 use crate::directory::{SegmentDirectory, default_path};
-use crate::geometry::{Geometry, SLOTS_MAX};
+use crate::exemplar::ExemplarCell;
+use crate::geometry::{EXEMPLARS_MAX, Geometry, SLOTS_MAX};
 use crate::header::SegmentHeader;
 use crate::ownership::{self, OwnFiles, generation};
 use crate::process::ProcessIdentity;
@@ -60,6 +62,9 @@ pub struct RecorderStatus {
     pub refused_slots_named: Vec<RefusedSlot>,
     /// Values refused because a sum would not have been finite.
     pub refused_values: u64,
+    /// Exemplars that no format can carry, or that came when
+    /// [`EXEMPLARS_PER_SOURCE_MAX`](limits::EXEMPLARS_PER_SOURCE_MAX) slots had one.
+    pub refused_exemplars: u64,
 }
 
 /// Where a recorder's values are.
@@ -107,6 +112,8 @@ impl Recorder {
             home,
             geometry,
             refused_values: AtomicU64::new(0),
+            refused_exemplars: AtomicU64::new(0),
+            has_exemplar_room: AtomicBool::new(true),
             state: Mutex::new(State::default()),
         });
         shared.with_state(|_, _| ());
@@ -114,7 +121,7 @@ impl Recorder {
         Recorder { shared }
     }
 
-    /// Finds or makes the slot of a series. Descriptors that differ only in help or `per_worker` are the same series; the first
+    /// Finds or makes the slot of a series. Descriptors that differ only in help, unit or `per_worker` are the same series; the first
     /// one stands. Never fails: a slot beyond a limit works but is seen by no reader, and counted in
     /// [`RecorderStatus::refused_slots`].
     pub fn slot(&self, descriptor: Descriptor) -> Slot {
@@ -124,8 +131,11 @@ impl Recorder {
 
     /// Where values are, and what was refused. In a fork's child, the first call moves the recorder to the child's segment.
     pub fn status(&self) -> RecorderStatus {
-        let refused_values = self.shared.refused_values.load(Ordering::Relaxed);
-        self.shared.with_state(|state, _| state.status(refused_values))
+        self.shared.with_state(|state, _| RecorderStatus {
+            refused_values: self.shared.refused_values.load(Ordering::Relaxed),
+            refused_exemplars: self.shared.refused_exemplars.load(Ordering::Relaxed),
+            ..state.status()
+        })
     }
 
     /// The id of this process's source.
@@ -157,6 +167,9 @@ pub(crate) struct Shared {
     home: Home,
     geometry: Geometry,
     refused_values: AtomicU64,
+    refused_exemplars: AtomicU64,
+    /// Whether another slot may get a place for exemplars, so that those beyond do not ask for the lock again and again.
+    has_exemplar_room: AtomicBool,
     /// Only locked under the process-wide lock of creation, so that it is free whenever the process forks.
     state: Mutex<State>,
 }
@@ -166,13 +179,36 @@ impl Shared {
         self.refused_values.fetch_add(1, Ordering::Relaxed);
     }
 
+    pub(crate) fn refuse_exemplar(&self) {
+        self.refused_exemplars.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Hides a slot's series from readers, or shows it again.
+    pub(crate) fn mark(&self, slot: &Arc<SlotState>, is_removed: bool) {
+        self.with_state(|state, _| {
+            slot.change_presence(is_removed);
+            if let (Place::Mapped(segment), Some(place)) = (&state.place, slot.place()) {
+                segment.mark(place, slot.entry());
+            }
+        });
+    }
+
+    /// Gives a slot a place for exemplars, if there is room.
+    #[cold]
+    pub(crate) fn give_exemplar_cell(&self, slot: &Arc<SlotState>) {
+        if self.has_exemplar_room.load(Ordering::Relaxed) {
+            let has_room = self.with_state(|state, _| state.give_exemplar_cell(slot));
+            self.has_exemplar_room.store(has_room, Ordering::Relaxed);
+        }
+    }
+
     /// Moves the recorder to this process's own segment, if another thread has not, and the slot with it.
     #[cold]
     pub(crate) fn follow_fork(&self, slot: &Arc<SlotState>) {
         self.with_state(|_, generation| {
             // Slots beyond a limit are not in the recorder's list.
             if !slot.is_bound(generation) {
-                slot.bind(None, generation);
+                slot.bind(None, None, slot.second_number(), generation);
             }
         });
     }
@@ -192,6 +228,8 @@ impl Shared {
         let incarnation = random_incarnation();
         if state.generation.is_some() {
             self.refused_values.store(0, Ordering::Relaxed);
+            self.refused_exemplars.store(0, Ordering::Relaxed);
+            self.has_exemplar_room.store(true, Ordering::Relaxed);
         }
         state.incarnation = *incarnation.as_ref().unwrap_or(&Incarnation(0));
         let place = match (self.home, incarnation) {
@@ -259,6 +297,10 @@ struct State {
     by_key: HashMap<SeriesKey, usize>,
     /// Those of `slots` that readers see, in order.
     published: Vec<Arc<SlotState>>,
+    /// Exemplars of slots that are in no segment; kept for as long as a slot may point there.
+    exemplars: Vec<Arc<ExemplarCell>>,
+    /// How many of them are this process's own.
+    own_exemplars: usize,
     descriptors: DescriptorList,
     refused_slots: u64,
     refused_slots_named: Vec<RefusedSlot>,
@@ -274,6 +316,8 @@ impl Default for State {
             slots: Vec::new(),
             by_key: HashMap::new(),
             published: Vec::new(),
+            exemplars: Vec::new(),
+            own_exemplars: 0,
             descriptors: DescriptorList::default(),
             refused_slots: 0,
             refused_slots_named: Vec::new(),
@@ -288,11 +332,15 @@ impl State {
         }
         self.generation = Some(generation);
         self.published.clear();
+        self.own_exemplars = 0;
         self.descriptors = DescriptorList::default();
         self.refused_slots = 0;
         self.refused_slots_named.clear();
         for slot in self.slots.clone() {
-            self.publish(slot, generation);
+            // What is counted begins anew in a fork's child; what is stated still holds there.
+            let inherited = slot.descriptor().kind.is_fact().then(|| slot.cell().get());
+            self.publish(Arc::clone(&slot), generation);
+            inherited.into_iter().for_each(|value| slot.cell().set(value));
         }
     }
 
@@ -305,7 +353,7 @@ impl State {
         let slot = SlotState::new(Arc::new(descriptor));
         match limit {
             Some(limit) => {
-                slot.bind(None, generation);
+                slot.bind(None, None, slot.second_number(), generation);
                 self.refuse(slot.descriptor(), format!("limit {limit}"));
             }
             None => {
@@ -318,21 +366,47 @@ impl State {
     }
 
     fn publish(&mut self, slot: Arc<SlotState>, generation: u32) {
+        let second_number = slot.second_number();
         let appended: Result<Option<_>, AppendError> = match &mut self.place {
-            Place::Mapped(segment) => segment.append(slot.descriptor()).map(Some),
+            Place::Mapped(segment) => {
+                segment.append(slot.descriptor(), second_number, slot.entry()).map(Some)
+            }
             Place::Anonymous(_) => Ok(None),
         };
         match appended {
             Ok(cell) => {
-                slot.bind(cell, generation);
+                slot.bind(Some(self.published.len()), cell, second_number, generation);
                 self.descriptors.push(Arc::clone(slot.descriptor()));
                 self.published.push(slot);
             }
             Err(error) => {
-                slot.bind(None, generation);
+                slot.bind(None, None, second_number, generation);
                 self.refuse(slot.descriptor(), error.to_string());
             }
         }
+    }
+
+    /// Says whether there is room for another one.
+    fn give_exemplar_cell(&mut self, slot: &Arc<SlotState>) -> bool {
+        if slot.exemplar_cell().is_some() {
+            return true;
+        }
+        // One that no reader sees needs no exemplar.
+        let Some(place) = slot.place() else { return true };
+        let cell = match &mut self.place {
+            Place::Mapped(segment) => segment.append_exemplar(place),
+            Place::Anonymous(_) if self.own_exemplars < EXEMPLARS_MAX => {
+                self.own_exemplars += 1;
+                self.exemplars.push(Arc::default());
+                self.exemplars.last().map(|cell| {
+                    cell.assign(place);
+                    cell.as_ref()
+                })
+            }
+            Place::Anonymous(_) => None,
+        };
+        cell.into_iter().for_each(|cell| slot.bind_exemplar(cell));
+        cell.is_some()
     }
 
     fn refuse(&mut self, descriptor: &Descriptor, reason: String) {
@@ -343,7 +417,7 @@ impl State {
         }
     }
 
-    fn status(&self, refused_values: u64) -> RecorderStatus {
+    fn status(&self) -> RecorderStatus {
         let memory = match &self.place {
             Place::Mapped(segment) => {
                 RecorderMemory::Mapped { path: segment.path().into(), incarnation: self.incarnation }
@@ -355,18 +429,23 @@ impl State {
             slots: self.slots.len(),
             refused_slots: self.refused_slots,
             refused_slots_named: self.refused_slots_named.clone(),
-            refused_values,
+            refused_values: 0,
+            refused_exemplars: 0,
         }
     }
 
     fn snapshot(&self) -> (DescriptorList, Values) {
         let mut values = Values::default();
-        for slot in &self.published {
+        for (index, slot) in self.published.iter().enumerate() {
             let (value, timestamp) = slot.cell().get_stamped();
+            let kind = slot.descriptor().kind;
             values.slots.push(value);
-            if slot.descriptor().kind.is_timestamped() {
+            if kind.is_timestamped() {
                 values.timestamps.push(timestamp);
             }
+            annotate(&mut values.annotations, index, kind, timestamp, slot.presence());
+            let exemplar = slot.exemplar_cell().and_then(ExemplarCell::read);
+            values.annotations.exemplars.extend(exemplar.map(|exemplar| (index, Arc::new(exemplar))));
         }
         (self.descriptors.clone(), values)
     }
@@ -384,6 +463,7 @@ fn exceeded_limit(descriptor: &Descriptor, slots: usize) -> Option<&'static str>
         (labels.len() > limits::LABELS_MAX, "labels_max"),
         (longest_value > limits::LABEL_VALUE_BYTES_MAX, "label_value_bytes_max"),
         (descriptor.help.len() > limits::HELP_BYTES_MAX, "help_bytes_max"),
+        (descriptor.unit.len() > limits::UNIT_BYTES_MAX, "unit_bytes_max"),
     ]
     .into_iter()
     .find_map(|(exceeded, limit)| exceeded.then_some(limit))
@@ -430,7 +510,7 @@ mod tests {
         assert_eq!(status.refused_slots_named[0].reason, "the region of counter is full");
 
         let (descriptors, values) = read(&recorder);
-        assert_eq!(values, Values::from_slots(vec![1.0; seen]));
+        assert_eq!(values.slots, vec![1.0; seen]);
         assert_eq!(recorder.snapshot(), (descriptors, values));
         assert!(slots.iter().all(|slot| slot.get() == 1.0), "a refused slot still counts for its process");
         recorder.slot(counter(99)).add(1.0);

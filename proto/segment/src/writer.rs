@@ -10,9 +10,12 @@ use std::sync::atomic::Ordering;
 use metrifold_model::{Descriptor, Kind};
 
 use crate::blocks::{allocate, check_size_limit, grown};
-use crate::geometry::{FLAG_PER_WORKER, Geometry, JOURNAL_AREA, JOURNAL_ENTRY_BYTES, PAGE_BYTES};
+use crate::exemplar::ExemplarCell;
+use crate::geometry::{
+    AREAS, EXEMPLAR_AREA, EXEMPLARS_MAX, Geometry, JOURNAL_AREA, JOURNAL_ENTRY_BYTES, PAGE_BYTES,
+};
 use crate::header::{ENDED_WORD, INITIALISED_WORD, SegmentHeader};
-use crate::layout::{ENTRIES_OFFSET, encode_entry};
+use crate::layout::{ENTRIES_OFFSET, encode_segment_entry};
 use crate::mapping::{Cell, Mapping};
 use crate::ownership::{FileIdentity, OwnFiles, identity};
 use crate::{directory, lock, ownership};
@@ -69,9 +72,10 @@ pub(crate) struct Segment {
     path: PathBuf,
     mapping: Mapping,
     geometry: Geometry,
-    allocated: [usize; JOURNAL_AREA + 1],
+    allocated: [usize; AREAS],
     used: [usize; Kind::ALL.len()],
     slots: usize,
+    exemplars: usize,
     /// Whether `create` succeeded; until then the lock of creation is held and must not be asked for.
     is_registered: bool,
 }
@@ -135,9 +139,10 @@ impl Segment {
             path,
             mapping,
             geometry,
-            allocated: [0; JOURNAL_AREA + 1],
+            allocated: [0; AREAS],
             used: [0; Kind::ALL.len()],
             slots: 0,
+            exemplars: 0,
             is_registered: false,
         })
     }
@@ -146,13 +151,18 @@ impl Segment {
         &self.path
     }
 
-    /// Publishes one more slot, with value 0, and returns where it stands.
+    /// Publishes one more slot, with value 0, this second number and this journal entry, and returns where it stands.
     ///
     /// Order: entry, `used`, journal entry, journal count. Readers begin at the count, so a death in between leaves an
     /// entry that nobody looks for.
-    pub(crate) fn append(&mut self, descriptor: &Descriptor) -> Result<&Cell, AppendError> {
+    pub(crate) fn append(
+        &mut self,
+        descriptor: &Descriptor,
+        second_number: f64,
+        journal_entry: u64,
+    ) -> Result<&Cell, AppendError> {
         let area = usize::from(descriptor.kind.code());
-        let (entry, value_offset) = encode_entry(descriptor);
+        let (entry, value_offset) = encode_segment_entry(descriptor, second_number);
         let start = self.used[area].max(ENTRIES_OFFSET);
         let end = start + entry.len();
         if end > self.geometry.region_bytes {
@@ -169,12 +179,31 @@ impl Segment {
 
         let initialised = 1 << area | 1 << JOURNAL_AREA;
         self.mapping.u64(INITIALISED_WORD).fetch_or(initialised, Ordering::Release);
-        let flags = if descriptor.per_worker { FLAG_PER_WORKER } else { 0 };
-        let journal_entry = u64::from_ne_bytes([descriptor.kind.code(), flags, 0, 0, 0, 0, 0, 0]);
-        self.mapping.u64(self.geometry.journal_entry(self.slots)).store(journal_entry, Ordering::Relaxed);
+        self.mark(self.slots, journal_entry);
         self.slots += 1;
         self.mapping.u64(self.geometry.area(JOURNAL_AREA)).store(self.slots as u64, Ordering::Release);
         Ok(self.mapping.cell(region + start + value_offset))
+    }
+
+    /// Writes a slot's journal entry: for a slot that is about to be published, or one whose presence changed.
+    pub(crate) fn mark(&self, index: usize, journal_entry: u64) {
+        self.mapping.u64(self.geometry.journal_entry(index)).store(journal_entry, Ordering::Relaxed);
+    }
+
+    /// Publishes one more exemplar cell, for the slot at `index`; `None` if there is no room.
+    pub(crate) fn append_exemplar(&mut self, index: usize) -> Option<&ExemplarCell> {
+        let end = self.geometry.exemplar_cell(self.exemplars + 1);
+        if self.exemplars >= EXEMPLARS_MAX || end > self.geometry.region_bytes {
+            return None;
+        }
+        self.reserve(EXEMPLAR_AREA, end).ok()?;
+        let area = self.geometry.area(EXEMPLAR_AREA);
+        let cell = area + self.geometry.exemplar_cell(self.exemplars);
+        self.mapping.exemplar_cell(cell).assign(index);
+        self.exemplars += 1;
+        self.mapping.u64(area).store(self.exemplars as u64, Ordering::Release);
+        self.mapping.u64(INITIALISED_WORD).fetch_or(1 << EXEMPLAR_AREA, Ordering::Release);
+        Some(self.mapping.exemplar_cell(cell))
     }
 
     fn reserve(&mut self, area: usize, needed: usize) -> std::io::Result<()> {

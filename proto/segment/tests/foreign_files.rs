@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use metrifold_model::{Descriptor, GaugeMode, Kind, Labels, Values};
-use metrifold_segment::{ForeignError, read_foreign_file};
+use metrifold_segment::{ForeignError, ForeignReader, encode_entry, read_foreign_file};
 
 fn fixture(name: &str) -> PathBuf {
     [env!("CARGO_MANIFEST_DIR"), "tests", "fixtures", name].iter().collect()
@@ -61,4 +61,53 @@ fn a_truncated_file_is_refused_by_name() {
     let error = read_foreign_file(&path).expect_err("truncated");
     assert!(matches!(error, ForeignError::Region { .. }));
     assert!(error.to_string().contains("summary_7.db"), "{error}");
+}
+
+/// The bytes of a file with so many counters.
+fn counters(count: usize) -> Vec<u8> {
+    let mut bytes = vec![0; 8];
+    for number in 0..count {
+        let labels = Labels::new([("n", number.to_string())]);
+        bytes.extend(encode_entry(&Descriptor::new(Kind::Counter, "c", "c_total", labels, "")).0);
+    }
+    let used = bytes.len() as u32;
+    bytes[..4].copy_from_slice(&used.to_ne_bytes());
+    bytes.resize(1 << 16, 0);
+    bytes
+}
+
+#[test]
+fn a_file_is_read_on_while_it_grows_and_after_it_lost_its_name() {
+    let directory = tempfile::tempdir().expect("temporary directory");
+    let path = directory.path().join("counter_7.db");
+    std::fs::write(&path, vec![0; 1 << 16]).expect("write");
+    let mut reader = ForeignReader::open(&path).expect("a file that was just made");
+    assert!(reader.refresh().expect("zeros").0.is_empty());
+    for count in [1, 3] {
+        // In place, as the owner's mapping does.
+        let file = std::fs::File::options().write(true).open(&path).expect("open");
+        std::os::unix::fs::FileExt::write_all_at(&file, &counters(count), 0).expect("write");
+        let (descriptors, values) = reader.refresh().expect("whole");
+        assert_eq!((descriptors.len(), values.slots.len()), (count, count));
+    }
+    let file = std::fs::File::options().write(true).open(&path).expect("open");
+    std::fs::remove_file(&path).expect("remove");
+    std::os::unix::fs::FileExt::write_all_at(&file, &counters(5), 0).expect("write");
+    assert_eq!(reader.refresh().expect("still open").0.len(), 5);
+}
+
+#[test]
+fn a_file_that_lost_entries_or_its_length_is_an_error_and_no_signal() {
+    let directory = tempfile::tempdir().expect("temporary directory");
+    let path = directory.path().join("counter_7.db");
+    std::fs::write(&path, counters(3)).expect("write");
+    let mut reader = ForeignReader::open(&path).expect("open");
+    reader.refresh().expect("whole");
+    let file = std::fs::File::options().write(true).open(&path).expect("open");
+    std::os::unix::fs::FileExt::write_all_at(&file, &counters(1), 0).expect("write");
+    assert!(matches!(reader.refresh(), Err(ForeignError::Shrunk { .. })));
+    file.set_len(2).expect("truncate");
+    assert!(matches!(reader.refresh(), Err(ForeignError::Region { .. })));
+    std::os::unix::fs::FileExt::write_all_at(&file, &counters(4), 0).expect("write");
+    assert_eq!(reader.refresh().expect("whole again").0.len(), 4);
 }

@@ -6,7 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use metrifold_model::{Descriptor, Incarnation, Kind, Labels, Values};
+use metrifold_model::{Descriptor, Incarnation, Kind, Labels};
 use metrifold_segment::{
     CreateError, Liveness, Recorder, RecorderMemory, RecorderSettings, SegmentDirectory, SegmentReader, Slot,
 };
@@ -238,7 +238,7 @@ fn a_low_file_size_limit_is_an_error_code_and_not_a_signal() {
         let recorder = recorder_in(directory.path());
         let slot = recorder.slot(counter("c"));
         slot.add(2.0);
-        assert_eq!(recorder.snapshot().1, Values::from_slots(vec![2.0]));
+        assert_eq!(recorder.snapshot().1.slots, [2.0]);
         let RecorderMemory::Anonymous { reason: Some(reason) } = recorder.status().memory else {
             panic!("mapped");
         };
@@ -326,8 +326,36 @@ fn anonymous_recorders_start_from_zero_after_a_fork_too() {
     let parents: Incarnation = recorder.incarnation();
     assert_succeeds(fork(|| {
         slot.add(1.0);
-        assert_eq!(recorder.snapshot().1, Values::from_slots(vec![1.0]));
+        assert_eq!(recorder.snapshot().1.slots, [1.0]);
         assert_ne!(recorder.incarnation(), parents);
     }));
     assert_eq!(slot.get(), 3.0);
+}
+
+#[test]
+fn a_child_states_what_its_parent_stated_and_inherits_no_exemplar_and_no_removed_series() {
+    let (directory, recorder, slot) = recorder();
+    let fact = recorder.slot(Descriptor::new(Kind::Info, "i", "i_info", Labels::new([("v", "1")]), ""));
+    let exemplar = metrifold_model::Exemplar { labels: Labels::default(), value: 1.0, timestamp: 1.0 };
+    fact.set(1.0);
+    slot.add(2.0);
+    assert!(slot.set_exemplar(&exemplar));
+    let removed = recorder.slot(counter("removed"));
+    removed.remove();
+    let parent = recorder.snapshot().1;
+    assert_succeeds(fork(|| {
+        slot.add(1.0);
+        let (descriptors, values) = recorder.snapshot();
+        assert_eq!(values.slots, [1.0, 1.0, 0.0]);
+        assert!(values.annotations.exemplars.is_empty() && values.annotations.is_removed(2));
+        assert!(values.annotations.created(0) >= parent.annotations.created(0), "it begins anew here");
+        assert!(slot.set_exemplar(&exemplar));
+        removed.restore();
+        let mut reader = SegmentReader::open(path_of(&recorder)).expect("readable");
+        let (read, values) = reader.refresh().expect("readable");
+        assert_eq!((read, &values), (&descriptors, &recorder.snapshot().1));
+        assert!(values.annotations.exemplars.contains_key(&0) && !values.annotations.is_removed(2));
+    }));
+    assert_eq!(recorder.snapshot().1, parent);
+    drop(directory);
 }

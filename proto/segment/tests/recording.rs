@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use metrifold_model::{Descriptor, DescriptorList, GaugeMode, Kind, Labels, Namespace, Values};
+use metrifold_model::{Descriptor, DescriptorList, Exemplar, GaugeMode, Kind, Labels, Namespace, Values};
 use metrifold_segment::{
     CreateError, Recorder, RecorderMemory, RecorderSettings, SegmentError, SegmentReader, default_path,
 };
@@ -62,9 +62,8 @@ fn a_reader_sees_who_recorded_what_in_the_order_of_creation() {
 
     let (descriptors, values) = reader.refresh().expect("readable");
     assert!(descriptors.iter().eq(&expected));
-    let set = Values { slots: vec![1.5, 0.0, 7.0, 0.0, 0.0], timestamps: vec![1_234.5, 0.0] };
-    assert_eq!(values, set);
-    assert_eq!(recorder.snapshot(), (descriptors.clone(), set));
+    assert_eq!((&values.slots, &values.timestamps), (&vec![1.5, 0.0, 7.0, 0.0, 0.0], &vec![1_234.5, 0.0]));
+    assert_eq!(recorder.snapshot(), (descriptors.clone(), values));
 
     recorder.slot(descriptor(Kind::Summary, "sixth")).add(2.0);
     slots[4].set(3.0);
@@ -147,7 +146,7 @@ fn a_reader_beside_a_writer_sees_a_growing_list_and_rising_counts() {
             assert!(before_values.slots.iter().zip(&values.slots).all(|(before, now)| before <= now));
             (before, before_values) = (descriptors.clone(), values);
         }
-        assert_eq!(before_values, Values::from_slots(vec![50.0; SLOTS]));
+        assert_eq!(before_values.slots, vec![50.0; SLOTS]);
     });
 }
 
@@ -158,7 +157,7 @@ fn without_a_usable_directory_recording_goes_on_and_says_why() {
     let slot = recorder.slot(descriptor(Kind::Counter, "c"));
     slot.add(2.0);
     assert_eq!(slot.get(), 2.0);
-    assert_eq!(recorder.snapshot().1, Values::from_slots(vec![2.0]));
+    assert_eq!(recorder.snapshot().1.slots, [2.0]);
     match recorder.status().memory {
         RecorderMemory::Anonymous { reason: Some(reason) } => {
             assert!(matches!(*reason, CreateError::Directory(_)), "{reason}");
@@ -193,7 +192,7 @@ fn a_dropped_recorder_ends_its_source_and_leaves_the_file_to_the_agent() {
     assert_eq!(reader.liveness().expect("readable"), metrifold_segment::Liveness::Alive, "a slot holds it");
     drop(slot);
     assert_eq!(reader.liveness().expect("readable"), metrifold_segment::Liveness::LockGone);
-    assert_eq!(reader.refresh().expect("readable").1, Values::from_slots(vec![2.0]));
+    assert_eq!(reader.refresh().expect("readable").1.slots, [2.0]);
 }
 
 #[test]
@@ -211,8 +210,8 @@ fn copy(path: &Path, to: &Path, damage: impl FnOnce(&mut Vec<u8>)) {
     let target =
         std::fs::File::options().read(true).write(true).create(true).truncate(true).open(to).expect("create");
     target.set_len(source.metadata().expect("metadata").len()).expect("length");
-    for area in [0, 13] {
-        let offset = if area == 0 { 0 } else { 4096 + 13 * REGION as u64 };
+    for area in [0, 15, 18] {
+        let offset = if area == 0 { 0 } else { 4096 + area * REGION as u64 };
         let mut bytes = vec![0; 12_288];
         source.read_exact_at(&mut bytes, offset).expect("read");
         target.write_all_at(&bytes, offset).expect("write");
@@ -245,7 +244,7 @@ fn damaged_segments_are_errors() {
 
     copy(&path, &file, |_| ());
     let mut reader = SegmentReader::open(&file).expect("whole");
-    assert_eq!(reader.refresh().expect("whole").1, Values::from_slots(vec![1.0; 5]));
+    assert_eq!(reader.refresh().expect("whole").1.slots, [1.0; 5]);
 
     std::fs::File::options().write(true).open(&file).expect("open").set_len(8_192).expect("truncate");
     assert!(matches!(reader.refresh(), Err(SegmentError::Length { found: 8_192, .. })));
@@ -272,13 +271,21 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
     fn no_changed_byte_of_a_segment_panics_its_reader(
-        changes in prop::collection::vec((0_usize..6_000, any::<u8>()), 1..4),
+        changes in prop::collection::vec((0_usize..6_000, any::<u8>()), 0..4),
+        exemplar_changes in prop::collection::vec((0_u64..800, any::<u8>()), 0..4),
     ) {
         let (_directory, recorder, path) = recorder();
         (0..5).for_each(|index| recorder.slot(descriptor(Kind::Counter, &format!("m{index}"))).add(1.0));
         let damaged = tempdir_on_shared_memory();
         let file = damaged.path().join("0000000000000001.seg");
+        let exemplar = Exemplar { labels: Labels::new([("id", "a")]), value: 1.0, timestamp: 1.0 };
+        prop_assert!(recorder.slot(descriptor(Kind::Counter, "m0")).set_exemplar(&exemplar));
         copy(&path, &file, |bytes| changes.iter().for_each(|(at, to)| bytes[*at] = *to));
+        let damaged_file = std::fs::File::options().write(true).open(&file).expect("open");
+        for (at, to) in exemplar_changes {
+            let area = 4096 + 18 * metrifold_segment::REGION_BYTES as u64;
+            std::os::unix::fs::FileExt::write_all_at(&damaged_file, &[to], area + at).expect("write");
+        }
         if let Ok(mut reader) = SegmentReader::open(&file) {
             let _ = reader.refresh();
             let _ = reader.refresh();

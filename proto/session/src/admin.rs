@@ -2,18 +2,18 @@
 
 use std::iter;
 
-use metrifold_model::{Incarnation, LabelNames};
+use metrifold_model::Incarnation;
 
-use crate::{Archive, Commit, ShardSnapshot, reap::change};
+use crate::{Archive, ArchivePolicy, Commit, ShardSnapshot, reap::change};
 
 /// Folds `chosen` sources as if they were dead, whether they are or not; `None` if the shard has no record of any.
 ///
 /// One that is alive comes back with its next push and is not counted twice. Only for a settled shard
-/// ([`ShardHead::is_settled`](crate::ShardHead::is_settled)). `per_worker` as in
-/// [`ReapPolicy::per_worker_labels`](crate::ReapPolicy::per_worker_labels).
-pub fn retire(snapshot: &ShardSnapshot, chosen: &[Incarnation], per_worker: &LabelNames) -> Option<Commit> {
+/// ([`ShardHead::is_settled`](crate::ShardHead::is_settled)). `policy` as in
+/// [`ReapPolicy::archive`](crate::ReapPolicy::archive).
+pub fn retire(snapshot: &ShardSnapshot, chosen: &[Incarnation], policy: &ArchivePolicy) -> Option<Commit> {
     let records = chosen.iter().filter_map(|source| snapshot.records.get_key_value(source));
-    change(snapshot, records, iter::empty(), per_worker)
+    change(snapshot, records, iter::empty(), policy)
 }
 
 /// Empties the archive and drops all tombstones. Of records only what they counted since their base stays, so whoever
@@ -90,10 +90,10 @@ mod tests {
     #[test]
     fn a_living_source_that_is_retired_comes_back_and_is_counted_once() {
         let (mut shard, mut pusher) = shard();
-        let commit = retire(&shard, &[SOURCE, Incarnation(99)], &LabelNames::default()).expect("a record");
+        let commit = retire(&shard, &[SOURCE, Incarnation(99)], &ArchivePolicy::default()).expect("a record");
         assert!(commit.apply(&mut shard, 1));
         assert!(shard.records.is_empty() && total(&shard) == 5.0);
-        assert_eq!(retire(&shard, &[SOURCE], &LabelNames::default()), None);
+        assert_eq!(retire(&shard, &[SOURCE], &ArchivePolicy::default()), None);
         assert_eq!(push(&mut shard, &mut pusher, 2_000, 6.0), SOURCE);
         assert_eq!(total(&shard), 6.0);
     }
@@ -102,7 +102,7 @@ mod tests {
     fn a_wipe_forgets_what_was_counted_and_a_living_source_goes_on_from_there() {
         let (mut shard, mut pusher) = shard();
         let memory = shard.clone();
-        assert!(retire(&shard, &[SOURCE], &LabelNames::default()).expect("a record").apply(&mut shard, 1));
+        assert!(retire(&shard, &[SOURCE], &ArchivePolicy::default()).expect("a record").apply(&mut shard, 1));
         assert!(wipe(&shard).apply(&mut shard, 2));
         assert!(shard.records.is_empty() && shard.tombstones.is_empty() && total(&shard) == 0.0);
         let settle = Duration::from_secs(3);

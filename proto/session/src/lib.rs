@@ -37,7 +37,7 @@ mod store;
 mod time;
 
 pub use admin::{retire, wipe};
-pub use archive::{Archive, Archived, ArchivedSeries};
+pub use archive::{Archive, ArchivePolicy, Archived, ArchivedSeries, WORKER_LABEL_PREFIX};
 pub use push::{Answer, DescriptorPart, Payload, Push, Refusal};
 pub use pusher::{Pusher, PusherSettings, PusherState, Step};
 pub use reap::{Commit, ReapPolicy, is_dead, reap};

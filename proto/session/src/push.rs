@@ -150,7 +150,7 @@ impl Push {
             return Err(Refusal::TooManySlots);
         }
         let slots = match &self.payload {
-            Payload::Values(values) => values.slots.len(),
+            Payload::Values(values) => values.slots.len().max(values.annotations.created.len()),
             Payload::Hello | Payload::Unchanged => 0,
         };
         if slots.max(self.base.as_ref().map_or(0, |base| base.slots.len())) > self.descriptors.count() {
@@ -162,7 +162,23 @@ impl Push {
         if !identity_fits || !self.descriptors.entries.iter().all(|descriptor| fits(descriptor)) {
             return Err(Refusal::TooLong);
         }
+        if !self.described_are_finite() {
+            return Err(Refusal::NotFinite);
+        }
         Ok(())
+    }
+
+    /// Whether everything that is summed can be, of the slots that this push describes: NaN or an infinity would stay in a
+    /// sum for ever. What the others are, a store that decides in this process knows; our own SDKs never send such values.
+    fn described_are_finite(&self) -> bool {
+        let values = match &self.payload {
+            Payload::Values(values) => Some(values),
+            Payload::Hello | Payload::Unchanged => None,
+        };
+        let is_finite =
+            |index| [values, self.base.as_ref()].iter().flatten().all(|of| of.slot(index).is_finite());
+        let mut described = (self.descriptors.from..).zip(&self.descriptors.entries);
+        described.all(|(index, descriptor)| !descriptor.kind.is_subtractable() || is_finite(index))
     }
 }
 
@@ -171,6 +187,7 @@ fn fits(descriptor: &Descriptor) -> bool {
     names_fit(&descriptor.family)
         && names_fit(&descriptor.sample)
         && descriptor.help.len() <= limits::HELP_BYTES_MAX
+        && descriptor.unit.len() <= limits::UNIT_BYTES_MAX
         && descriptor.labels.len() <= limits::LABELS_MAX
         && descriptor
             .labels

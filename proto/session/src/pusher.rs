@@ -37,7 +37,7 @@ pub enum Step {
     /// Read the source's values and call [`Pusher::offer`].
     Gather,
     /// Send this push again, unchanged.
-    Resend(Push),
+    Resend(Box<Push>),
     /// Nothing before this instant (an answer may come earlier).
     Wait(Instant),
     /// The final push is acknowledged: the source may be forgotten.
@@ -142,7 +142,7 @@ impl Pusher {
                 let push = push.clone();
                 self.replaced = None;
                 self.schedule_retry(now);
-                Step::Resend(push)
+                Step::Resend(Box::new(push))
             }
             None => Step::Gather,
         }
@@ -285,6 +285,8 @@ impl Pusher {
     fn start_again(&mut self, now: Instant, fresh: Incarnation) {
         let former = &mut self.state;
         let base = former.values.take().or_else(|| former.base.take());
+        // A base is what is subtracted; the new incarnation brings its annotations itself.
+        let base = base.map(|base| Values::new(base.slots, base.timestamps));
         self.state = PusherState {
             incarnation: fresh,
             // Numbers go on, so that a late answer to the former incarnation is not taken for one to this.

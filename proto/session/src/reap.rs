@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use metrifold_model::{DescriptorList, Incarnation, LabelNames, MergeMode, Seq, Values};
 
-use crate::{Archive, Instant, Record, ShardHead, ShardSnapshot, Tombstone};
+use crate::{Archive, ArchivePolicy, Instant, Record, ShardHead, ShardSnapshot, Tombstone};
 
 /// When sources count as dead and when tombstones go.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,8 +17,8 @@ pub struct ReapPolicy {
     pub settle: Duration,
     /// Most sources folded or trimmed in one commit, to bound the size of one atomic step.
     pub batch_max: usize,
-    /// Series with any of these labels end with their worker: nothing of them is archived. Default none.
-    pub per_worker_labels: LabelNames,
+    /// What is kept of a source.
+    pub archive: ArchivePolicy,
 }
 
 impl Default for ReapPolicy {
@@ -28,7 +28,7 @@ impl Default for ReapPolicy {
             tombstone_lifetime: Duration::from_secs(24 * 3600),
             settle: Duration::from_secs(3),
             batch_max: 256,
-            per_worker_labels: LabelNames::default(),
+            archive: ArchivePolicy::default(),
         }
     }
 }
@@ -97,7 +97,7 @@ pub fn reap(snapshot: &ShardSnapshot, policy: &ReapPolicy) -> Option<Commit> {
         .iter()
         .filter(|(_, tomb)| snapshot.head.age.since(tomb.folded) > policy.tombstone_lifetime);
     let (dead, old) = (dead.take(policy.batch_max), old.take(policy.batch_max));
-    change(snapshot, dead, old, &policy.per_worker_labels)
+    change(snapshot, dead, old, &policy.archive)
 }
 
 /// Folds `dead` and trims `old`; `None` if both are empty.
@@ -105,21 +105,25 @@ pub(crate) fn change<'a>(
     snapshot: &ShardSnapshot,
     dead: impl Iterator<Item = (&'a Incarnation, &'a Arc<Record>)>,
     old: impl Iterator<Item = (&'a Incarnation, &'a Arc<Tombstone>)>,
-    per_worker: &LabelNames,
+    policy: &ArchivePolicy,
 ) -> Option<Commit> {
     let mut archive = Archive::clone(&snapshot.archive);
     let mut trimmed = Vec::new();
     for (incarnation, tombstone) in old {
         // A living record carries its own gauges and its own base; the tombstone adds nothing to it.
         if !snapshot.records.contains_key(incarnation) {
-            archive.take_gauges(tombstone, per_worker);
+            archive.take_gauges(tombstone, policy);
         }
         trimmed.push(*incarnation);
     }
     let mut folded = Vec::new();
     for (incarnation, record) in dead {
-        archive.fold(record, per_worker);
-        folded.push((*incarnation, record.seq, Arc::new(entomb(record, snapshot.head.age, per_worker))));
+        archive.fold(record, policy);
+        folded.push((
+            *incarnation,
+            record.seq,
+            Arc::new(entomb(record, snapshot.head.age, &policy.per_worker_labels)),
+        ));
     }
     // A source that is folded now gets a new tombstone; its old one must not be dropped after that.
     trimmed.retain(|incarnation| !folded.iter().any(|(other, ..)| other == incarnation));
@@ -144,7 +148,7 @@ fn entomb(record: &Record, age: Instant, per_worker: &LabelNames) -> Tombstone {
     }
 }
 
-/// An ended source never comes back, so only the gauges that outlive it are kept.
+/// An ended source never comes back, so only the gauges that outlive it are kept; nothing is shown of them but the value.
 fn remaining_gauges(record: &Record, per_worker: &LabelNames) -> (DescriptorList, Values) {
     let mut descriptors = DescriptorList::default();
     let mut values = Values::default();
@@ -153,6 +157,7 @@ fn remaining_gauges(record: &Record, per_worker: &LabelNames) -> (DescriptorList
         let timestamp = if descriptor.kind.is_timestamped() { timestamps.next() } else { None };
         let is_kept = descriptor.kind.merge_mode() != MergeMode::Sum
             && !descriptor.ends_with_worker(per_worker)
+            && !record.values.annotations.is_removed(index)
             && index < record.values.slots.len();
         if is_kept {
             descriptors.push(descriptor.clone());

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use metrifold_model::{
-    Descriptor, DescriptorHash, Epoch, Incarnation, Kind, Labels, Namespace, Seq, Values, Worker, limits,
+    Annotations, Descriptor, DescriptorHash, Epoch, Exemplar, Incarnation, Kind, Labels, Namespace, Presence,
+    Seq, Values, Worker, limits,
 };
 use metrifold_session::{DescriptorPart, Payload, Push};
 
@@ -55,10 +56,10 @@ pub fn parse_request(message: v1::PushRequest, default: &Namespace) -> Result<(N
         v1::push_request::Payload::Hello(_) => Payload::Hello,
         v1::push_request::Payload::Unchanged(_) => Payload::Unchanged,
         v1::push_request::Payload::Values(values) => {
-            Payload::Values(parse_values(&values, "values.slots", "values.timestamps")?)
+            Payload::Values(parse_values(values, "values.slots", "values.timestamps")?)
         }
     };
-    let base = message.base.map(|base| parse_values(&base, "base.slots", "base.timestamps")).transpose()?;
+    let base = message.base.map(|base| parse_values(base, "base.slots", "base.timestamps")).transpose()?;
     let push = Push {
         incarnation: Incarnation(message.incarnation),
         seq: Seq(message.seq),
@@ -78,7 +79,42 @@ pub fn parse_request(message: v1::PushRequest, default: &Namespace) -> Result<(N
 }
 
 fn values_message(values: &Values) -> v1::Values {
-    v1::Values { slots: column_bytes(&values.slots), timestamps: column_bytes(&values.timestamps) }
+    let annotations = &values.annotations;
+    let since = annotations.created.iter().copied().filter(|created| *created > 0).min().unwrap_or(0);
+    let place = |slot: &usize| u32::try_from(*slot).unwrap_or(u32::MAX);
+    v1::Values {
+        slots: column_bytes(&values.slots),
+        timestamps: column_bytes(&values.timestamps),
+        created_since: since,
+        created: annotations
+            .created
+            .iter()
+            .map(|time| time.checked_sub(since).map_or(0, |after| after.saturating_add(1)))
+            .collect(),
+        presence: annotations
+            .presence
+            .iter()
+            .map(|(slot, presence)| presence_message(place(slot), *presence))
+            .collect(),
+        exemplars: annotations
+            .exemplars
+            .iter()
+            .map(|(slot, exemplar)| exemplar_message(place(slot), exemplar))
+            .collect(),
+    }
+}
+
+fn presence_message(slot: u32, presence: Presence) -> v1::Presence {
+    let (is_removed, at) = match presence {
+        Presence::Shown(since) => (false, since),
+        Presence::Removed(at) => (true, at),
+    };
+    v1::Presence { slot, is_removed, at }
+}
+
+fn exemplar_message(slot: u32, exemplar: &Exemplar) -> v1::Exemplar {
+    let labels = label_messages(&exemplar.labels);
+    v1::Exemplar { slot, labels, value: exemplar.value, timestamp: exemplar.timestamp }
 }
 
 fn column_bytes(column: &[f64]) -> Vec<u8> {
@@ -86,14 +122,37 @@ fn column_bytes(column: &[f64]) -> Vec<u8> {
 }
 
 fn parse_values(
-    message: &v1::Values,
+    message: v1::Values,
     slots: &'static str,
     timestamps: &'static str,
 ) -> Result<Values, WireError> {
     Ok(Values {
         slots: parse_column(&message.slots, slots)?,
         timestamps: parse_column(&message.timestamps, timestamps)?,
+        annotations: parse_annotations(message),
     })
+}
+
+/// Of too many exemplars the first are taken: none of them is worth the push.
+fn parse_annotations(message: v1::Values) -> Annotations {
+    let since = message.created_since;
+    let created = |after: u64| after.checked_sub(1).map_or(0, |after| since.saturating_add(after));
+    let presence = |message: v1::Presence| match message.is_removed {
+        true => (message.slot as usize, Presence::Removed(message.at)),
+        false => (message.slot as usize, Presence::Shown(message.at)),
+    };
+    let exemplars = message.exemplars.into_iter().take(limits::EXEMPLARS_PER_SOURCE_MAX);
+    Annotations {
+        created: message.created.into_iter().map(created).collect(),
+        presence: message.presence.into_iter().map(presence).collect(),
+        exemplars: exemplars.map(parse_exemplar).collect(),
+    }
+}
+
+fn parse_exemplar(message: v1::Exemplar) -> (usize, Arc<Exemplar>) {
+    let labels = parse_labels(message.labels);
+    let exemplar = Exemplar { labels, value: message.value, timestamp: message.timestamp };
+    (message.slot as usize, Arc::new(exemplar))
 }
 
 fn parse_column(bytes: &[u8], field: &'static str) -> Result<Vec<f64>, WireError> {
@@ -121,6 +180,7 @@ fn descriptor_message(descriptor: &Descriptor) -> v1::Descriptor {
         labels: label_messages(&descriptor.labels),
         help: descriptor.help.clone(),
         per_worker: descriptor.per_worker,
+        unit: descriptor.unit.clone(),
     }
 }
 
@@ -146,7 +206,7 @@ fn parse_descriptor(message: v1::Descriptor) -> Result<Arc<Descriptor>, WireErro
     let kind = code.and_then(Kind::from_code).ok_or(WireError::OutOfRange {
         field: "descriptors.entries.kind",
         given: u64::from(message.kind.unsigned_abs()),
-        allowed: "1 to 13",
+        allowed: "1 to 15",
     })?;
     Ok(Arc::new(Descriptor {
         kind,
@@ -155,5 +215,6 @@ fn parse_descriptor(message: v1::Descriptor) -> Result<Arc<Descriptor>, WireErro
         labels: parse_labels(message.labels),
         help: message.help,
         per_worker: message.per_worker,
+        unit: message.unit,
     }))
 }

@@ -64,18 +64,15 @@ impl Reaper {
         Reaper { store, namespace, settings, shards: HashMap::new(), is_failing: false }
     }
 
-    /// Passes over the store at every interval, until `shutdown`; calls `passed` after each pass without an error.
-    pub async fn run(mut self, shutdown: CancellationToken, passed: impl Fn()) {
+    /// Passes over the store at every interval, until `shutdown`; tells `passed` of each pass whether it went without an
+    /// error.
+    pub async fn run(mut self, shutdown: CancellationToken, passed: impl Fn(bool)) {
         let mut ticks = tokio::time::interval(self.settings.interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 () = shutdown.cancelled() => return,
-                _ = ticks.tick() => {
-                    if self.pass().await {
-                        passed();
-                    }
-                }
+                _ = ticks.tick() => passed(self.pass().await),
             }
         }
     }

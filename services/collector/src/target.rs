@@ -1,13 +1,16 @@
 //! Where an agent pushes to.
 
-use std::{sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use metrifold_channel::{ChannelError, HttpsAddress, Ingest, Token, Way, describe};
 use metrifold_model::Namespace;
 use metrifold_session::{Answer, Push};
 use metrifold_store::{Store, StoreError};
-use metrifold_wire::{Reply, v1::ingest_client::IngestClient};
-use tonic::transport::{Channel, Endpoint};
+use metrifold_telemetry::{push_span, trace_headers};
+use metrifold_wire::Reply;
+use tonic::Request;
+use tracing::Instrument;
 use xxhash_rust::xxh3::xxh3_64;
 
 /// Longest wait for one answer; the push is sent again after it.
@@ -71,38 +74,35 @@ impl Target for StoreTarget {
     }
 
     async fn push(&self, namespace: &Namespace, push: &Push) -> Result<Answer, TargetError> {
-        Ok(self.store.push(namespace, push).await?)
+        Ok(self.store.push(namespace, push).instrument(push_span()).await?)
     }
 }
 
 /// A collector over gRPC. Unary calls on one connection: an agent sends few pushes, and a call's time-out is simple.
 pub struct GrpcTarget {
     name: String,
-    client: IngestClient<Channel>,
+    client: Ingest,
 }
 
 impl GrpcTarget {
-    /// A collector at `http://host:port`, or `unix:/path.sock`. Connects at the first push, and again whenever the
-    /// connection broke. Must be called within a tokio runtime.
+    /// A collector at `http://host:port`, `https://host:port` with the files that [`HttpsAddress`] names, or
+    /// `unix:/path.sock`, which is shown `token`. Connects at the first push, and again whenever the connection broke.
+    /// Must be called within a tokio runtime.
     ///
     /// # Errors
     /// If the address is not one.
-    pub fn new(address: &str) -> Result<Self, TargetError> {
-        let invalid = |reason: String| TargetError::Invalid { given: address.to_owned(), reason };
-        let uri = match address.strip_prefix("unix:") {
-            Some(path) if !path.starts_with('/') => return Err(invalid("the path is not absolute".into())),
-            Some(path) => format!("unix://{path}"),
-            None => address.to_owned(),
+    pub fn new(address: &str, token: Token) -> Result<Self, TargetError> {
+        let invalid = |error: ChannelError| TargetError::Invalid {
+            given: address.to_owned(),
+            reason: error.to_string(),
         };
-        let endpoint = Endpoint::from_shared(uri).map_err(|error| invalid(error.to_string()))?;
-        let endpoint = endpoint
-            .timeout(CALL_TIMEOUT)
-            .connect_timeout(CONNECT_TIMEOUT)
-            .tcp_nodelay(true)
-            // A peer that vanished without a word is noticed before the next push would wait for it.
-            .http2_keep_alive_interval(CALL_TIMEOUT)
-            .keep_alive_while_idle(true);
-        Ok(GrpcTarget { name: address.to_owned(), client: IngestClient::new(endpoint.connect_lazy()) })
+        let way = match address.split_once(':') {
+            Some(("unix", path)) => Way::unix(Path::new(path)),
+            Some(("https", _)) => address.parse::<HttpsAddress>().and_then(|address| Way::https(&address)),
+            _ => Way::http(address),
+        };
+        let way = way.map_err(invalid)?.call_timeout(CALL_TIMEOUT).connect_timeout(CONNECT_TIMEOUT);
+        Ok(GrpcTarget { name: address.to_owned(), client: way.with_token(token).client() })
     }
 }
 
@@ -114,8 +114,14 @@ impl Target for GrpcTarget {
 
     async fn push(&self, namespace: &Namespace, push: &Push) -> Result<Answer, TargetError> {
         let unanswered = |reason: String| TargetError::Unanswered(reason);
-        let request = metrifold_wire::request(namespace, push);
-        let call = self.client.clone().push(request).await;
+        let span = push_span();
+        let mut request = Request::new(metrifold_wire::request(namespace, push));
+        for (name, value) in trace_headers(&span) {
+            if let Ok(value) = value.parse() {
+                request.metadata_mut().insert(name, value);
+            }
+        }
+        let call = self.client.clone().push(request).instrument(span).await;
         let response = call.map_err(|status| unanswered(describe(&status)))?;
         match metrifold_wire::parse_response(response.into_inner()) {
             Ok((seq, Reply::Answer(answer))) if seq == push.seq => Ok(answer),
@@ -124,18 +130,4 @@ impl Target for GrpcTarget {
             Err(error) => Err(unanswered(error.to_string())),
         }
     }
-}
-
-/// A status with the causes below it, where the useful words are ("connection refused").
-fn describe(status: &tonic::Status) -> String {
-    let mut text = status.message().to_owned();
-    let mut cause = std::error::Error::source(status);
-    while let Some(error) = cause {
-        let next = error.to_string();
-        if !text.contains(&next) {
-            text = format!("{text}: {next}");
-        }
-        cause = error.source();
-    }
-    text
 }

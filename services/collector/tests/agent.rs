@@ -7,11 +7,16 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use metrifold_collector::{AgentSettings, Target};
-use metrifold_segment::SegmentDirectory;
+use metrifold_merge::{MergeOptions, View, merge};
+use metrifold_model::{Descriptor, Exemplar, Kind, Labels, Namespace};
+use metrifold_segment::{Recorder, RecorderSettings, SegmentDirectory};
+use metrifold_session::{ReapPolicy, reap};
+use metrifold_store::{CommitOutcome, EmbeddedSettings, EmbeddedStore, ShardIndex, Store};
 use support::{
-    Faulty, Running, Worker, assert_exact, count_if_worker, counted, eventually, quick, start, store, total,
+    Faulty, Running, Worker, assert_exact, count_if_worker, counted, eventually, quick, start,
+    start_with_archive, store, total,
 };
 
 /// Not a test: the worker that the others start.
@@ -36,6 +41,60 @@ async fn the_last_values_of_killed_workers_arrive_and_their_segments_go() -> Res
     assert_exact(&store, &segments, began, ended).await?;
     running.shutdown.cancel();
     running.task.await??;
+    Ok(())
+}
+
+async fn fold(store: &dyn Store) -> Result<()> {
+    let snapshot = store.snapshot(&Namespace::default(), ShardIndex(0)).await?;
+    let fold = reap(&snapshot, &ReapPolicy::default()).context("somebody has ended")?;
+    ensure!(store.commit(&Namespace::default(), ShardIndex(0), &fold).await? == CommitOutcome::Committed);
+    Ok(())
+}
+
+/// A store in a data directory has on disk what is folded, and forgets the rest when it is killed; a segment that went at
+/// the acknowledgement would be lost with it.
+#[tokio::test]
+async fn a_segment_stays_until_an_embedded_store_that_may_be_killed_has_folded_it() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let (segments, data) = (directory.path().join("segments"), directory.path().join("data"));
+    let open = || -> Result<_> {
+        let settings = EmbeddedSettings { data_dir: Some(data.clone()), ..EmbeddedSettings::default() };
+        Ok(Arc::new(EmbeddedStore::open(settings)?))
+    };
+    let begin = |store: &Arc<EmbeddedStore>| {
+        start_with_archive(&segments, vec![Faulty::new("own", store)], quick(), Some(store.clone()))
+    };
+    let acknowledged = async |store: &EmbeddedStore, ended: u64| {
+        eventually(|| async {
+            let (total, live) = total(store).await?;
+            ensure!(total >= ended as f64 && live == 0, "{total} of {ended}, {live} live");
+            Ok(())
+        })
+        .await
+    };
+
+    let store = open()?;
+    let running = begin(&store)?;
+    let worker = Worker::start(&segments, &directory.path().join("ledger"))?;
+    counted(&worker, 1_000).await?;
+    let (began, ended) = worker.kill()?;
+    acknowledged(&store, ended).await?;
+    // Both are killed before anybody has folded.
+    running.task.abort();
+    ensure!(running.task.await.is_err_and(|error| error.is_cancelled()), "the agent ended by itself");
+    drop(store);
+
+    let store = open()?;
+    let running = begin(&store)?;
+    acknowledged(&store, ended).await?;
+    ensure!(SegmentDirectory::open(&segments)?.segments()?.len() == 1, "the segment went before the fold");
+    fold(&*store).await?;
+    assert_exact(&store, &segments, began, ended).await?;
+    running.shutdown.cancel();
+    running.task.await??;
+    drop(store);
+    let (total, _) = total(&*open()?).await?;
+    ensure!(total >= ended as f64 && total <= began as f64, "{ended} ended, {total} after a restart");
     Ok(())
 }
 
@@ -362,4 +421,64 @@ async fn an_idle_agent_does_not_wait_for_ever_and_leaves_the_values_to_the_next(
     let successor = start(&segments, vec![target], settings)?;
     tokio::time::timeout(Duration::from_secs(10), successor.task).await???;
     assert_exact(&store, &segments, began, ended).await
+}
+
+async fn merged(store: &dyn Store) -> Result<View> {
+    let snapshot = store.snapshot(&Namespace::default(), ShardIndex(0)).await?;
+    Ok(merge(&[snapshot], &MergeOptions::default()))
+}
+
+/// Goal: what a segment says of its slots besides their values is in the merged view, and stays there as far as it should
+/// when the source has ended and is folded.
+#[tokio::test]
+async fn what_goes_along_with_values_reaches_the_view_and_outlives_its_source() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let segments = directory.path().join("segments");
+    let store = store()?;
+    let running = start(&segments, vec![Faulty::new("store", &store)], quick())?;
+    let settings = RecorderSettings { directory: Some(segments.clone()), ..RecorderSettings::default() };
+    let recorder = Recorder::open(settings);
+    let exemplar = Exemplar { labels: Labels::new([("trace_id", "a")]), value: 2.0, timestamp: 1.5 };
+    let counter = |label: &str| Descriptor {
+        unit: "bytes".to_owned(),
+        ..Descriptor::new(Kind::Counter, "sent_bytes", "sent_bytes_total", Labels::new([("to", label)]), "")
+    };
+    let kept = recorder.slot(counter("kept"));
+    kept.add(3.0);
+    kept.set_created(1_000.25);
+    ensure!(kept.set_exemplar(&exemplar), "there is room");
+    let removed = recorder.slot(counter("removed"));
+    removed.add(4.0);
+    removed.remove();
+    recorder.slot(Descriptor::new(Kind::Info, "build", "build_info", Labels::default(), "")).set(1.0);
+
+    let is_whole = |view: &View| {
+        let family = view.families.last().filter(|family| family.name == "sent_bytes");
+        family.is_some_and(|family| {
+            (&family.values[..], &family.created[..], family.unit.as_ref()) == (&[3.0], &[1_000.25], "bytes")
+                && family.exemplars == [(0, Arc::new(exemplar.clone()))]
+        }) && view.removed.len() == 1
+    };
+    eventually(|| async {
+        let view = merged(&*store).await?;
+        ensure!(is_whole(&view) && view.families.len() == 2, "{view:?}");
+        Ok(())
+    })
+    .await?;
+    drop((recorder, kept, removed));
+    eventually(|| async {
+        ensure!(SegmentDirectory::open(&segments)?.segments()?.is_empty(), "the segment remains");
+        Ok(())
+    })
+    .await?;
+    let view = merged(&*store).await?;
+    ensure!(is_whole(&view) && view.families.len() == 1, "{view:?}");
+    let snapshot = store.snapshot(&Namespace::default(), ShardIndex(0)).await?;
+    let fold = reap(&snapshot, &ReapPolicy::default()).expect("it has ended");
+    store.commit(&Namespace::default(), ShardIndex(0), &fold).await?;
+    let view = merged(&*store).await?;
+    ensure!(is_whole(&view) && view.sources.dead == 0, "{view:?}");
+    running.shutdown.cancel();
+    running.task.await??;
+    Ok(())
 }

@@ -9,12 +9,13 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use metrifold_collector::{GrpcTarget, Target, ingest};
+use metrifold_collector::{GrpcTarget, Target, Token, guarded_ingest, ingest};
 use metrifold_model::{Descriptor, DescriptorList, Incarnation, Kind, Labels, Namespace, Values, Worker};
 use metrifold_session::{Answer, Instant, Push, Pusher, PusherSettings, Refusal};
 use metrifold_store::{ShardIndex, Store};
 use metrifold_wire::v1::ingest_client::IngestClient;
 use support::{fragile::Fragile, store, total};
+use tokio::sync::watch;
 use tokio_stream::StreamExt;
 use tonic::Code;
 use tonic_health::pb::{
@@ -59,7 +60,7 @@ impl Source {
 #[tokio::test]
 async fn pushes_arrive_over_tcp() -> Result<()> {
     let store = store()?;
-    let target = GrpcTarget::new(&format!("http://{}", serve(store.clone()).await?))?;
+    let target = GrpcTarget::new(&format!("http://{}", serve(store.clone()).await?), Token::default())?;
     let mut source = Source::new();
     for value in [1.0, 1.0, 5.0] {
         let push = source.push(value);
@@ -114,7 +115,7 @@ async fn a_malformed_push_is_refused_by_field_and_the_next_is_taken() -> Result<
 #[tokio::test]
 async fn a_counter_that_is_not_finite_is_refused() -> Result<()> {
     let store = store()?;
-    let target = GrpcTarget::new(&format!("http://{}", serve(store.clone()).await?))?;
+    let target = GrpcTarget::new(&format!("http://{}", serve(store.clone()).await?), Token::default())?;
     let mut source = Source::new();
     let hello = source.push(1.0);
     let answer = target.push(&Namespace::default(), &hello).await?;
@@ -142,7 +143,7 @@ async fn a_counter_that_is_not_finite_is_refused() -> Result<()> {
 #[tokio::test]
 async fn nobody_there_is_an_error_that_says_so() -> Result<()> {
     let free = tokio::net::TcpListener::bind("127.0.0.1:0").await?.local_addr()?;
-    let target = GrpcTarget::new(&format!("http://{free}"))?;
+    let target = GrpcTarget::new(&format!("http://{free}"), Token::default())?;
     let error = target.push(&Namespace::default(), &Source::new().push(1.0)).await.expect_err("nobody there");
     ensure!(error.to_string().to_lowercase().contains("refused"), "{error}");
     Ok(())
@@ -190,5 +191,37 @@ async fn health_and_reflection_answer() -> Result<()> {
     let mut answers = reflection.server_reflection_info(tokio_stream::once(list)).await?.into_inner();
     let answer = answers.next().await.context("an answer")??;
     ensure!(format!("{answer:?}").contains("metrifold.v1.Ingest"), "{answer:?}");
+    Ok(())
+}
+
+/// A load balancer that asks for the health of a collector sends pushes elsewhere while its store is away.
+#[tokio::test]
+async fn the_health_service_says_whether_the_store_can_be_used() -> Result<()> {
+    let (sender, is_serving) = watch::channel(false);
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    let address = listener.local_addr()?;
+    let router = guarded_ingest(store()?, Namespace::default(), |_, _| Ok(()), is_serving).await;
+    tokio::spawn(async move { axum::serve(listener, router.into_axum_router()).await });
+    let channel = tonic::transport::Endpoint::from_shared(format!("http://{address}"))?.connect().await?;
+    let health = HealthClient::new(channel);
+    let status = async |service: &str| -> Result<ServingStatus> {
+        let request = HealthCheckRequest { service: service.into() };
+        Ok(health.clone().check(request).await?.into_inner().status())
+    };
+    for (is_good, expected) in [
+        (false, ServingStatus::NotServing),
+        (true, ServingStatus::Serving),
+        (false, ServingStatus::NotServing),
+    ] {
+        sender.send_replace(is_good);
+        for service in ["", "metrifold.v1.Ingest"] {
+            support::eventually(|| async {
+                let status = status(service).await?;
+                ensure!(status == expected, "{service:?} is {status:?}, not {expected:?}");
+                Ok(())
+            })
+            .await?;
+        }
+    }
     Ok(())
 }

@@ -6,9 +6,9 @@ use axum::{
     http::StatusCode,
     response::{IntoResponse, Response},
 };
-use metrifold_model::Namespace;
+use metrifold_model::{LabelNames, Namespace};
 
-/// A reason to answer 503 (or 404) instead of a view that would not keep the promises.
+/// A reason to answer 503 (or 400, or 404) instead of a view that would not keep the promises.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ScrapeError {
     /// The store cannot be read.
@@ -32,8 +32,11 @@ pub enum ScrapeError {
         /// What is waited for.
         reason: String,
     },
+    /// The server has just started and does not have everything yet that was there.
+    #[error("this server has just started: what was in its directory is still on its way into the store")]
+    CatchingUp,
     /// The scrape's time is over.
-    #[error("no read of the store ended within {}", humantime::format_duration(*.0))]
+    #[error("no read of the store led to an answer within {}", humantime::format_duration(*.0))]
     Deadline(Duration),
     /// The read broke; the log has the cause.
     #[error("the read failed inside the exporter; see its log")]
@@ -46,6 +49,23 @@ pub enum ScrapeError {
         /// What there is.
         known: Vec<String>,
     },
+    /// Counters by a label that folding does not keep would fall when workers end.
+    #[error("a view cannot be grouped by {given:?}: {}", allowed_groups(allowed))]
+    NotArchived {
+        /// What was asked for.
+        given: String,
+        /// The setting `workers.archive_labels`.
+        allowed: LabelNames,
+    },
+}
+
+fn allowed_groups(allowed: &LabelNames) -> String {
+    let allowed: Vec<_> = allowed.iter().collect();
+    let reason = "only the labels of workers in workers.archive_labels survive their workers";
+    match allowed.is_empty() {
+        true => format!("{reason}, and it is empty"),
+        false => format!("{reason}, which are {}", allowed.join(", ")),
+    }
 }
 
 impl ScrapeError {
@@ -55,15 +75,31 @@ impl ScrapeError {
             ScrapeError::Unreadable(_) => "unreadable",
             ScrapeError::Sealed { .. } => "sealed",
             ScrapeError::Settling { .. } => "settling",
+            ScrapeError::CatchingUp => "catching_up",
             ScrapeError::Deadline(_) => "deadline",
             ScrapeError::Broken => "broken",
             ScrapeError::UnknownNamespace { .. } => "unknown_namespace",
+            ScrapeError::NotArchived { .. } => "not_archived",
+        }
+    }
+
+    /// Whether there can be a view again without anybody asking otherwise.
+    pub(crate) fn is_passing(&self) -> bool {
+        match self {
+            ScrapeError::Unreadable(_)
+            | ScrapeError::Sealed { .. }
+            | ScrapeError::Settling { .. }
+            | ScrapeError::CatchingUp
+            | ScrapeError::Deadline(_)
+            | ScrapeError::Broken => true,
+            ScrapeError::UnknownNamespace { .. } | ScrapeError::NotArchived { .. } => false,
         }
     }
 
     fn status(&self) -> StatusCode {
         match self {
             ScrapeError::UnknownNamespace { .. } => StatusCode::NOT_FOUND,
+            ScrapeError::NotArchived { .. } => StatusCode::BAD_REQUEST,
             _ => StatusCode::SERVICE_UNAVAILABLE,
         }
     }

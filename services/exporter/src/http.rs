@@ -1,68 +1,112 @@
 //! The routes.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use axum::{
     Router,
-    extract::{Query, State},
-    http::{HeaderMap, header},
-    response::{Html, IntoResponse, Response},
+    extract::{RawQuery, State},
+    http::{HeaderMap, HeaderName, HeaderValue, header},
+    response::{IntoResponse, Response},
     routing::get,
 };
-use metrifold_exposition::CONTENT_TYPE_TEXT;
+use metrifold_exposition::{CONTENT_TYPE_TEXT, negotiate, negotiate_coding};
 use prometheus::{Encoder, Registry, TextEncoder};
-use serde::Deserialize;
 
-use crate::{Exporter, ScrapeError, deadline::deadline};
+use crate::{
+    Exporter, ScrapeError,
+    deadline::deadline,
+    pages::{PageKey, Pages},
+    query::ScrapeQuery,
+};
 
 /// All routes of a server that shows the merged view: those of [`operations`] and `GET /metrics`.
 ///
 /// `/metrics?namespace=` shows another namespace than the default one; an unknown one is answered with 404 and the
-/// list of those that exist. HEAD works everywhere.
+/// list of those that exist. `?group_by=` keeps labels of workers; one that `workers.archive_labels` does not name is
+/// answered with 400. `?name[]=` shows samples and families of these names alone. Format, scheme for names and
+/// compression are negotiated. HEAD works everywhere.
 pub fn build(exporter: Arc<Exporter>, own: Registry) -> Router {
     operations(exporter.clone(), own)
         .merge(Router::new().route("/metrics", get(metrics)).with_state(exporter))
 }
 
-/// Routes of every server: `/`, `/-/healthy`, `/-/ready`, and `/-/metrics` for the `own` metrics.
+/// Routes of every server: `/-/healthy`, `/-/ready`, and `/-/metrics` for the `own` metrics.
 pub fn operations(exporter: Arc<Exporter>, own: Registry) -> Router {
     Router::new()
-        .route("/", get(index))
         .route("/-/healthy", get(async || "healthy\n"))
         .route("/-/ready", get(ready).with_state(exporter))
         .route("/-/metrics", get(own_metrics).with_state(own))
 }
 
-#[derive(Debug, Deserialize)]
-struct MetricsQuery {
-    namespace: Option<String>,
-}
-
 async fn metrics(
     State(exporter): State<Arc<Exporter>>,
-    Query(query): Query<MetricsQuery>,
+    RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Response {
     let arrived = Instant::now();
+    let query = ScrapeQuery::parse(query.as_deref().unwrap_or_default());
     let limit = deadline(&headers, exporter.settings.scrape_timeout);
-    let scraped = tokio::time::timeout(limit, exporter.scrape(query.namespace.as_deref())).await;
-    let scraped = scraped.unwrap_or(Err(ScrapeError::Deadline(limit)));
-    let result = scraped.as_ref().map_or_else(ScrapeError::name, |_| "ok");
+    let answering = async {
+        let pages = exporter.scrape(&query).await?;
+        page(&pages, &query, &headers).await
+    };
+    let answer = tokio::time::timeout(limit, answering).await;
+    let answer = answer.unwrap_or_else(|_| Err(exporter.late(limit)));
+    let (result, answer) = match answer {
+        Ok(answer) => ("ok", Ok(answer)),
+        Err(error) => match exporter.stale(&query).filter(|_| error.is_passing()) {
+            Some((age, pages)) => {
+                tracing::warn!(%error, result = "stale", ?age, "a scrape was answered with the last view");
+                ("stale", page(&pages, &query, &headers).await.map(|answer| aged(answer, age)))
+            }
+            None => (error.name(), Err(error)),
+        },
+    };
+    let result = answer.as_ref().map_or_else(ScrapeError::name, |_| result);
     exporter.metrics.scrapes.with_label_values(&[result]).inc();
     exporter.metrics.scrape_duration.observe(arrived.elapsed().as_secs_f64());
-    match scraped {
-        Ok(text) => ([(header::CONTENT_TYPE, CONTENT_TYPE_TEXT)], text).into_response(),
-        Err(error) => {
-            tracing::warn!(%error, "a scrape was not answered");
-            error.into_response()
-        }
-    }
+    answer.unwrap_or_else(|error| {
+        tracing::warn!(%error, result, "a scrape was not answered");
+        error.into_response()
+    })
+}
+
+/// The page that was asked for, in what its reader likes best.
+async fn page(pages: &Pages, query: &ScrapeQuery, headers: &HeaderMap) -> Result<Response, ScrapeError> {
+    let negotiated = negotiate(&joined(headers, header::ACCEPT));
+    let coding = negotiate_coding(&joined(headers, header::ACCEPT_ENCODING));
+    let key = PageKey { variant: negotiated.variant, names: query.names.clone() };
+    let body = pages.body(key, coding).await?;
+    let answer = Response::builder()
+        .header(header::CONTENT_TYPE, negotiated.content_type())
+        .header(header::VARY, "Accept, Accept-Encoding");
+    let answer = match coding.name() {
+        Some(name) => answer.header(header::CONTENT_ENCODING, name),
+        None => answer,
+    };
+    answer.body(body).map_err(|_| ScrapeError::Broken)
+}
+
+/// Several headers of one name are one list.
+fn joined(headers: &HeaderMap, name: HeaderName) -> String {
+    let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+    values.collect::<Vec<_>>().join(",")
+}
+
+/// Says how old the answer is.
+fn aged(mut answer: Response, age: Duration) -> Response {
+    answer.headers_mut().insert(header::AGE, HeaderValue::from(age.as_secs()));
+    answer
 }
 
 /// Ready means that a scrape would be answered now.
 async fn ready(State(exporter): State<Arc<Exporter>>) -> Response {
     let limit = exporter.settings.scrape_timeout;
-    match tokio::time::timeout(limit, exporter.check()).await.unwrap_or(Err(ScrapeError::Deadline(limit))) {
+    let checked = tokio::time::timeout(limit, exporter.check()).await;
+    match checked.unwrap_or_else(|_| Err(exporter.late(limit))) {
         Ok(()) => "ready\n".into_response(),
         Err(error) => error.into_response(),
     }
@@ -74,14 +118,4 @@ async fn own_metrics(State(own): State<Registry>) -> Response {
         Ok(()) => ([(header::CONTENT_TYPE, CONTENT_TYPE_TEXT)], text).into_response(),
         Err(error) => (axum::http::StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
     }
-}
-
-async fn index() -> Html<&'static str> {
-    Html(
-        "<!doctype html><title>Metrifold</title><h1>Metrifold</h1><ul>\
-         <li><a href=\"/metrics\">/metrics</a> the merged view of all workers</li>\
-         <li><a href=\"/-/ready\">/-/ready</a> whether it can be served now</li>\
-         <li><a href=\"/-/healthy\">/-/healthy</a> whether this process answers</li>\
-         <li><a href=\"/-/metrics\">/-/metrics</a> metrics of this process itself</li></ul>\n",
-    )
 }

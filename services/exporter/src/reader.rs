@@ -2,54 +2,59 @@
 
 use std::sync::Arc;
 
-use axum::body::Bytes;
 use futures::future::try_join_all;
-use metrifold_exposition::TextEncoder;
 use metrifold_merge::{Conflict, MergeOptions, Merger, View};
-use metrifold_model::Namespace;
+use metrifold_model::{LabelNames, Namespace};
 use metrifold_session::{Serving, Settling, ShardSnapshot, is_dead};
 use metrifold_store::{ShardIndex, Store, StoreError};
 use metrifold_telemetry::Metrics;
 use parking_lot::Mutex;
 
-use crate::{ExporterSettings, ScrapeError, floor};
+use crate::{ExporterSettings, ScrapeError, floor, own, pages::Pages, press::Press};
 
 /// Reads one namespace and remembers what it showed last.
 pub(crate) struct Reader {
     store: Arc<dyn Store>,
     namespace: Namespace,
+    /// Own metrics and log are about the view that a scrape gets if it asks for no other.
+    is_reported: bool,
     settings: ExporterSettings,
     metrics: Metrics,
+    press: Arc<Press>,
     last: Mutex<LastView>,
 }
 
 #[derive(Default)]
 struct LastView {
     settling: Settling,
-    view: Option<View>,
+    view: Option<Arc<View>>,
     merger: Merger,
-    encoder: TextEncoder,
 }
 
 impl Reader {
     pub(crate) fn new(
         store: Arc<dyn Store>,
         namespace: Namespace,
+        group_by: LabelNames,
         settings: ExporterSettings,
         metrics: Metrics,
     ) -> Reader {
-        let options = MergeOptions {
-            ttl: settings.ttl,
-            gauge_retention: settings.gauge_retention,
-            host_label: settings.host_label,
-            per_worker_labels: settings.per_worker_labels.clone(),
-        };
+        let is_reported = group_by == settings.group_by;
+        let options = MergeOptions { group_by, ..merge_options(&settings) };
         let last = LastView { merger: Merger::new(options), ..LastView::default() };
-        Reader { store, namespace, settings, metrics, last: Mutex::new(last) }
+        Reader {
+            store,
+            namespace,
+            is_reported,
+            settings,
+            metrics,
+            press: Arc::default(),
+            last: Mutex::new(last),
+        }
     }
 
-    /// Reads, merges and encodes. Never called twice at once.
-    pub(crate) async fn read(self: Arc<Self>) -> Result<Bytes, ScrapeError> {
+    /// Reads and merges. Never called twice at once.
+    pub(crate) async fn read(self: Arc<Self>) -> Result<Arc<Pages>, ScrapeError> {
         let shards = self.shards().await.map_err(|error| ScrapeError::Unreadable(error.to_string()))?;
         self.show(&shards)
     }
@@ -59,20 +64,24 @@ impl Reader {
         try_join_all((0..count).map(|shard| self.store.snapshot(&self.namespace, ShardIndex(shard)))).await
     }
 
-    fn show(&self, shards: &[Arc<ShardSnapshot>]) -> Result<Bytes, ScrapeError> {
+    fn show(&self, shards: &[Arc<ShardSnapshot>]) -> Result<Arc<Pages>, ScrapeError> {
         self.count_sources(shards);
         let mut last = self.last.lock();
         let serving = self.serving(&last.settling, shards)?;
-        let view = last.merger.merge(shards);
-        self.compare(serving, last.view.as_ref(), &view)?;
-        let mut text = Vec::new();
-        last.encoder.encode(&view, &mut text);
-        self.report(&view, last.view.as_ref());
+        let view = Arc::new(last.merger.merge(shards));
+        self.compare(serving, last.view.as_deref(), &view)?;
+        if self.is_reported {
+            self.report(&view, last.view.as_deref());
+        }
         for (shard, snapshot) in (0..).zip(shards) {
             last.settling.served(shard, snapshot, self.settings.ttl);
         }
-        last.view = Some(view);
-        Ok(text.into())
+        last.view = Some(view.clone());
+        let shown = match &self.settings.own_metrics {
+            Some(registry) => Arc::new(own::with_own(&view, registry)),
+            None => view,
+        };
+        Ok(Arc::new(Pages::new(shown, self.press.clone())))
     }
 
     /// The worst of all shards, if that allows a view at all.
@@ -141,6 +150,17 @@ impl Reader {
             let gauge = self.metrics.sources.with_label_values(&[self.namespace.as_str(), state]);
             gauge.set(gauge_value(count));
         }
+    }
+}
+
+/// How a namespace is merged under these settings, across all workers.
+pub(crate) fn merge_options(settings: &ExporterSettings) -> MergeOptions {
+    MergeOptions {
+        ttl: settings.ttl,
+        gauge_retention: settings.gauge_retention,
+        host_label: settings.host_label,
+        per_worker_labels: settings.per_worker_labels.clone(),
+        group_by: LabelNames::default(),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use metrifold_model::{LabelNames, Namespace};
+use prometheus::Registry;
 
 /// Settings of an exporter.
 #[derive(Clone, Debug)]
@@ -21,6 +22,24 @@ pub struct ExporterSettings {
     pub host_label: bool,
     /// Series with any of these labels end with their worker. Default none.
     pub per_worker_labels: LabelNames,
+    /// Labels of workers that folding keeps, and that views may therefore be grouped by. Default none.
+    pub archive_labels: LabelNames,
+    /// Labels of workers that the view keeps where a scrape does not name any. Default none.
+    pub group_by: LabelNames,
+    /// How old the last view may be that is shown where there can be no new one; `None`: there is none then. For a single
+    /// exporter: of several, each would show another. Default none.
+    pub serve_stale: Option<Duration>,
+    /// This process's own metrics that `/metrics` is to show too. Default none: of several exporters, each has its own.
+    pub own_metrics: Option<OwnMetrics>,
+}
+
+/// Metrics of this process among those of the workers.
+#[derive(Clone, Debug)]
+pub struct OwnMetrics {
+    /// Where they are.
+    pub registry: Registry,
+    /// What the names of those begin with that are shown.
+    pub prefixes: Vec<&'static str>,
 }
 
 impl Default for ExporterSettings {
@@ -33,6 +52,10 @@ impl Default for ExporterSettings {
             gauge_retention: Duration::from_secs(300),
             host_label: false,
             per_worker_labels: LabelNames::default(),
+            archive_labels: LabelNames::default(),
+            group_by: LabelNames::default(),
+            serve_stale: None,
+            own_metrics: None,
         }
     }
 }

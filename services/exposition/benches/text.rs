@@ -3,7 +3,7 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use metrifold_exposition::{TextEncoder, encode_text};
+use metrifold_exposition::{Encoder, Variant, encode};
 use metrifold_merge::{Family, FamilyKind, Series, View};
 use metrifold_model::Labels;
 
@@ -22,7 +22,7 @@ fn family(number: usize) -> Family {
 
 fn benches(criterion: &mut Criterion) {
     let view = View { families: (0..FAMILIES).map(family).collect(), ..View::default() };
-    let mut encoder = TextEncoder::default();
+    let mut encoder = Encoder::new(Variant::default());
     let mut out = Vec::new();
     criterion.bench_function("encode 100000 series, remembered", |bencher| {
         bencher.iter(|| {
@@ -33,7 +33,7 @@ fn benches(criterion: &mut Criterion) {
     criterion.bench_function("encode 100000 series, from nothing", |bencher| {
         bencher.iter(|| {
             out.clear();
-            encode_text(black_box(&view), &mut out);
+            encode(black_box(&view), Variant::default(), &mut out);
         });
     });
 }

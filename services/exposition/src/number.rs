@@ -28,6 +28,20 @@ pub(crate) fn append_float(value: f64, out: &mut Vec<u8>) {
     }
 }
 
+/// Appends `value` as [`append_float`] does, but a whole one without its point.
+pub(crate) fn append_count(value: f64, out: &mut Vec<u8>) {
+    if value.fract() == 0.0 && (0.0..EXACT_MAX).contains(&value) {
+        out.extend_from_slice(itoa::Buffer::new().format(value as u64).as_bytes());
+    } else {
+        append_float(value, out);
+    }
+}
+
+/// Appends Unix seconds, without an exponent, which would hide the time of the day.
+pub(crate) fn append_timestamp(seconds: f64, out: &mut Vec<u8>) {
+    out.extend_from_slice(zmij::Buffer::new().format_finite(seconds).as_bytes());
+}
+
 fn append_whole(value: u64, out: &mut Vec<u8>) {
     let mut digits = itoa::Buffer::new();
     let digits = digits.format(value);

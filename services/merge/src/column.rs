@@ -7,10 +7,22 @@ use metrifold_model::{DoubleDouble, MergeMode, greater, lesser, newer};
 pub(crate) enum Merged {
     /// A sum, not yet rounded.
     Sum(DoubleDouble),
+    /// A sum with a huge addend, times [`SCALE`]: it may go beyond the largest float and come back.
+    Huge(DoubleDouble),
     /// A chosen value.
     Gauge(f64),
     /// The newest value.
     Stamped { value: f64, timestamp: f64 },
+}
+
+/// From here on, addends are huge. Of smaller ones 2⁶⁴ would have to come together to overflow.
+const HUGE: f64 = f64::from_bits((1023 + 960) << 52); // 2⁹⁶⁰
+/// Exact but for parts that are far beyond the precision of a huge sum.
+const SCALE: f64 = 1.0 / (1u128 << 64) as f64;
+
+fn scaled(sum: DoubleDouble) -> DoubleDouble {
+    let (high, low) = sum.parts();
+    DoubleDouble::from_parts(high * SCALE, low * SCALE)
 }
 
 impl Merged {
@@ -19,6 +31,7 @@ impl Merged {
     pub(crate) fn value(self) -> f64 {
         match self {
             Merged::Sum(sum) => sum.round() + 0.0,
+            Merged::Huge(sum) => sum.round() / SCALE + 0.0,
             Merged::Gauge(value) | Merged::Stamped { value, .. } => value,
         }
     }
@@ -27,20 +40,28 @@ impl Merged {
     pub(crate) fn sum(self) -> DoubleDouble {
         match self {
             Merged::Sum(sum) => sum,
+            Merged::Huge(_) => DoubleDouble::from(self.value()),
             Merged::Gauge(value) | Merged::Stamped { value, .. } => DoubleDouble::from(value),
         }
     }
 }
 
-/// Adds to a sum; whether it could, the addend being finite.
+/// Adds to a sum; whether it could, the addend being finite. Whether the sum is finite is known when all are added: on
+/// the way there it would depend on the order.
 pub(crate) fn add(cell: &mut Option<Merged>, addend: DoubleDouble) -> bool {
-    if !addend.round().is_finite() {
+    let size = addend.round().abs();
+    // Not for NaN.
+    let is_usual = size < HUGE;
+    if !is_usual && !size.is_finite() {
         return false;
     }
-    *cell = Some(Merged::Sum(match *cell {
-        Some(Merged::Sum(sum)) => sum + addend,
-        _ => addend,
-    }));
+    *cell = Some(match *cell {
+        Some(Merged::Huge(sum)) => Merged::Huge(sum + scaled(addend)),
+        Some(Merged::Sum(sum)) if is_usual => Merged::Sum(sum + addend),
+        Some(Merged::Sum(sum)) => Merged::Huge(scaled(sum) + scaled(addend)),
+        _ if is_usual => Merged::Sum(addend),
+        _ => Merged::Huge(scaled(addend)),
+    });
     true
 }
 

@@ -33,9 +33,9 @@ pub enum ConflictReason {
         /// What is left out.
         left_out: Kind,
     },
-    /// The family's or a sample's name is not `[a-zA-Z_:][a-zA-Z0-9_:]*`.
+    /// The family has no name.
     Name(String),
-    /// A label's name is not `[a-zA-Z_][a-zA-Z0-9_]*`.
+    /// A label has no name, or `__name__`, which is the metric's own.
     LabelName(String),
     /// The sample's name does not belong to a family of this type.
     SampleName(String),
@@ -45,6 +45,8 @@ pub enum ConflictReason {
     Bound(String),
     /// A sum, count or bucket that is NaN or infinite; of a source's value, only that source is left out.
     NotFinite(String),
+    /// An exemplar whose labels or time no format can carry; the sample itself is shown.
+    Exemplar(String),
     /// Live workers of several hosts have this pid, so that their series cannot be told apart; counted are such series.
     SharedPid(String),
 }
@@ -64,9 +66,9 @@ impl fmt::Display for ConflictReason {
                 shown.region_name(),
                 left_out.region_name()
             ),
-            ConflictReason::Name(name) => write!(f, "the name {name:?} is not [a-zA-Z_:][a-zA-Z0-9_:]*"),
+            ConflictReason::Name(name) => write!(f, "{name:?} is no name of a metric"),
             ConflictReason::LabelName(name) => {
-                write!(f, "the label name {name:?} is not [a-zA-Z_][a-zA-Z0-9_]*")
+                write!(f, "{name:?} is no name of a label")
             }
             ConflictReason::SampleName(name) => write!(f, "a sample {name:?} does not belong to its type"),
             ConflictReason::NameTaken(name) => {
@@ -81,6 +83,12 @@ impl fmt::Display for ConflictReason {
             ConflictReason::NotFinite(name) => {
                 write!(f, "{name:?} is NaN or infinite, which cannot be added up")
             }
+            ConflictReason::Exemplar(name) => write!(
+                f,
+                "an exemplar of {name:?} has a label name that is not [a-zA-Z_][a-zA-Z0-9_]*, more than {} characters, or \
+                 no time (limit exemplar_characters_max)",
+                metrifold_model::limits::EXEMPLAR_CHARACTERS_MAX
+            ),
             ConflictReason::SharedPid(pid) => write!(
                 f,
                 "live workers of several hosts have pid {pid:?}; only one is shown: set workers.host_label"

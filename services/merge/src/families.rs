@@ -20,6 +20,7 @@ impl Layouts {
         &mut self,
         table: &Table,
         helps: &Helps,
+        units: &Helps,
         conflicts: &mut Conflicts,
     ) -> Vec<Family> {
         self.update(table);
@@ -37,6 +38,9 @@ impl Layouts {
                 kind: FamilyKind::from(shown.kind),
                 series: shown.series.clone(),
                 values: shown.values(&table.column),
+                unit: units.get(family),
+                created: shown.created(table),
+                exemplars: shown.exemplars(table),
             })
             .collect();
         families.sort_by(|one, two| one.name.cmp(&two.name));

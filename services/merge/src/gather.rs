@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 
 use metrifold_model::{
-    Descriptor, DescriptorList, DoubleDouble, Incarnation, Labels, MergeMode, SeriesKey, Values, Worker,
+    Annotations, Descriptor, DescriptorList, DoubleDouble, HOST_LABEL, Incarnation, Kind, Labels, MergeMode,
+    SeriesKey, Values, Worker,
 };
 use metrifold_session::{Archived, Instant, Record, ShardSnapshot, Tombstone, is_dead};
 
@@ -11,8 +12,10 @@ use crate::{
     ConflictReason, MergeOptions, Sources,
     column::{self, Merged},
     conflict::Conflicts,
+    grouping,
     help::{HelpAge, Helps},
-    table::{PlannedSlot, SeriesIndex, Table},
+    names,
+    table::{Plan, PlannedSlot, SeriesIndex, Table},
 };
 
 /// One merge under way, over shards that live for `'a`.
@@ -20,6 +23,7 @@ pub(crate) struct Gather<'a, 't> {
     pub(crate) options: &'t MergeOptions,
     pub(crate) table: &'t mut Table,
     pub(crate) helps: Helps,
+    pub(crate) units: Helps,
     pub(crate) conflicts: Conflicts,
     pub(crate) sources: Sources,
     /// Who is shown in the series of single workers. Of several workers with the same labels it is a living one, and of
@@ -63,6 +67,7 @@ impl<'a, 't> Gather<'a, 't> {
             options,
             table,
             helps: Helps::default(),
+            units: Helps::default(),
             conflicts: Conflicts::default(),
             sources: Sources::default(),
             own: HashMap::new(),
@@ -83,7 +88,7 @@ impl<'a, 't> Gather<'a, 't> {
         }
     }
 
-    /// Names the series that several workers would have, and leaves out sums that overflowed.
+    /// Names the series that several workers would have, leaves out sums that overflowed, and facts that nobody states.
     pub(crate) fn finish(&mut self) {
         for (series, owner) in self.own.drain().filter(|(_, owner)| owner.is_shared) {
             let reason = ConflictReason::SharedPid(owner.worker.process.clone());
@@ -91,16 +96,20 @@ impl<'a, 't> Gather<'a, 't> {
         }
 
         for (series, cell) in self.table.series.iter().zip(&mut self.table.column) {
-            if matches!(cell, Some(Merged::Sum(sum)) if !sum.round().is_finite()) {
+            let is_sum = matches!(cell, Some(Merged::Sum(_) | Merged::Huge(_)));
+            if is_sum && !cell.is_some_and(|cell| cell.value().is_finite()) {
                 *cell = None;
                 let reason = ConflictReason::NotFinite(series.key.sample.clone());
                 self.conflicts.count(&series.key.family, reason, 1);
+            }
+            if series.key.kind == Kind::Info && !cell.is_some_and(|cell| cell.value() > 0.0) {
+                *cell = None;
             }
         }
     }
 
     fn archive(&mut self, place: usize, shard: &ShardSnapshot) {
-        let plan = self.table.archive(place, &shard.archive);
+        let plan = self.table.archive(place, &shard.archive, self.options);
         for (series, value) in &plan.values {
             match *value {
                 Archived::Sum(sum) => self.add(*series, sum),
@@ -111,13 +120,17 @@ impl<'a, 't> Gather<'a, 't> {
                 }
             }
         }
+        plan.created.iter().for_each(|(group, created)| self.table.begin(*group, *created));
+        plan.exemplars.iter().for_each(|(series, exemplar)| self.table.exemplify(*series, exemplar));
         self.helps.offer(HelpAge::Archive, &plan.helps);
+        self.units.offer(HelpAge::Archive, &plan.units);
     }
 
     fn record(&mut self, incarnation: Incarnation, record: &'a Record, now: Instant) {
         let is_live = !is_dead(record, now, self.options.ttl);
         let owner = Owner { is_live, incarnation, worker: &record.worker, is_shared: false };
-        let plan = self.table.plan(&record.descriptors, &self.options.per_worker_labels);
+        let plan = self.table.plan(&record.descriptors, &record.worker, self.options);
+        let annotations = &record.values.annotations;
         for slot in slots(&plan.slots, &record.values) {
             if slot.plan.ends_with_worker && !is_live {
                 continue;
@@ -126,31 +139,56 @@ impl<'a, 't> Gather<'a, 't> {
                 MergeMode::Sum => {
                     let base = if slot.plan.ends_with_worker { 0.0 } else { record.base.slot(slot.index) };
                     self.add(slot.plan.series, DoubleDouble::difference(slot.value, base));
+                    self.table.begin(slot.plan.group, annotations.created(slot.index));
                 }
+                _ if annotations.is_removed(slot.index) => {}
                 mode => self.gauge(mode, slot, &record.descriptors, owner),
             }
         }
+        self.exemplars(&plan, annotations, record.values.slots.len(), is_live);
         let (count, age) = match is_live {
             true => (&mut self.sources.live, HelpAge::Live(incarnation)),
             false => (&mut self.sources.dead, HelpAge::Dead(incarnation)),
         };
         *count += 1;
         self.helps.offer(age, &plan.helps);
+        self.units.offer(age, &plan.units);
     }
 
     /// A folded source: its sums are in the archive, its gauges count until they are trimmed.
     fn tombstone(&mut self, incarnation: Incarnation, tombstone: &'a Tombstone, age: Instant) {
         let is_retained = age.since(tombstone.folded) <= self.options.gauge_retention;
         let owner = Owner { is_live: false, incarnation, worker: &tombstone.worker, is_shared: false };
-        let plan = self.table.plan(&tombstone.descriptors, &self.options.per_worker_labels);
+        let plan = self.table.plan(&tombstone.descriptors, &tombstone.worker, self.options);
         for slot in slots(&plan.slots, &tombstone.values) {
             let is_over = slot.plan.mode == MergeMode::PerWorker && !is_retained;
-            if slot.plan.mode != MergeMode::Sum && !slot.plan.ends_with_worker && !is_over {
+            let is_gone = is_over || tombstone.values.annotations.is_removed(slot.index);
+            if slot.plan.mode != MergeMode::Sum && !slot.plan.ends_with_worker && !is_gone {
                 self.gauge(slot.plan.mode, slot, &tombstone.descriptors, owner);
             }
         }
         self.sources.folded += 1;
-        self.helps.offer(HelpAge::Tombstone { folded: tombstone.folded, incarnation }, &plan.helps);
+        let age = HelpAge::Tombstone { folded: tombstone.folded, incarnation };
+        self.helps.offer(age, &plan.helps);
+        self.units.offer(age, &plan.units);
+    }
+
+    /// The exemplars of a source's first `slots` slots. One that is not sound is left out and named.
+    fn exemplars(&mut self, plan: &Plan, annotations: &Annotations, slots: usize, is_live: bool) {
+        for (index, exemplar) in annotations.exemplars.range(..slots) {
+            let Some(slot) = plan.slots.get(*index) else { break };
+            let is_over = slot.ends_with_worker && !is_live;
+            let Some(series) = self.table.series.get(slot.series).filter(|_| !is_over) else { continue };
+            if !names::takes_exemplars(&series.key) {
+                continue;
+            }
+            if exemplar.is_sound() {
+                self.table.exemplify(slot.series, exemplar);
+            } else {
+                let reason = ConflictReason::Exemplar(series.key.sample.clone());
+                self.conflicts.count(&series.key.family, reason, 1);
+            }
+        }
     }
 
     fn gauge(&mut self, mode: MergeMode, slot: Slot, descriptors: &DescriptorList, owner: Owner<'a>) {
@@ -174,10 +212,10 @@ impl<'a, 't> Gather<'a, 't> {
     }
 
     fn own_labels(&self, labels: &Labels, worker: &Worker) -> Labels {
-        let mut labels = labels.clone();
+        let mut labels = grouping::of_worker(labels, &worker.labels_of(&self.options.group_by));
         labels.set("pid", worker.process.as_str());
         if self.options.host_label {
-            labels.set("host", worker.instance.as_str());
+            labels.set(HOST_LABEL, worker.instance.as_str());
         }
         labels
     }

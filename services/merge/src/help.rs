@@ -1,4 +1,4 @@
-//! Which of several help texts of a family is shown: the newest.
+//! Which of several help texts (or units) of a family is shown: the newest.
 
 use std::sync::Arc;
 

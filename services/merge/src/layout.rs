@@ -2,13 +2,13 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use metrifold_model::{DoubleDouble, GaugeMode, Kind, Labels, format_float};
+use metrifold_model::{DoubleDouble, Exemplar, GaugeMode, Kind, Labels, format_float};
 
 use crate::{
     ConflictReason, Series,
     column::Merged,
     names,
-    table::{SeriesIndex, Table},
+    table::{GroupIndex, SeriesIndex, Table},
 };
 
 /// One step on the way from the merged column to a family's values.
@@ -16,6 +16,8 @@ use crate::{
 enum Step {
     /// Show a series' own value.
     Value(SeriesIndex),
+    /// Show whether a series' value is above 0.
+    Flag(SeriesIndex),
     /// Add a series to the running count of a histogram.
     Add(SeriesIndex),
     /// Show the running count.
@@ -41,6 +43,8 @@ pub(crate) struct Shown {
     /// Names that no other family may have.
     pub(crate) exposed: Vec<String>,
     steps: Vec<Step>,
+    /// The group of each of `series`.
+    groups: Vec<GroupIndex>,
 }
 
 /// The place of a kind among kinds that claim one family: the lowest is shown.
@@ -89,10 +93,11 @@ impl Shown {
         match kind {
             Kind::Histogram => histogram(table, family, members, &mut lines),
             Kind::Summary => summary(table, members, &mut lines),
+            Kind::Info | Kind::StateSet => members.iter().for_each(|member| lines.flag(table, *member)),
             Kind::Counter | Kind::Gauge(_) => members.iter().for_each(|member| lines.value(table, *member)),
         }
-        let exposed = names::exposed(family, kind);
-        Shown { kind, series: lines.series.into(), exposed, steps: lines.steps }
+        let exposed = names::exposed(family, kind.into());
+        Shown { kind, series: lines.series.into(), exposed, steps: lines.steps, groups: lines.groups }
     }
 
     /// The values of [`Shown::series`].
@@ -102,6 +107,10 @@ impl Shown {
         for step in &self.steps {
             match *step {
                 Step::Value(series) => values.push(column[series].map_or(0.0, Merged::value)),
+                Step::Flag(series) => {
+                    let holds = column[series].is_some_and(|merged| merged.value() > 0.0);
+                    values.push(f64::from(u8::from(holds)));
+                }
                 Step::Add(series) => count += column[series].map_or(DoubleDouble::ZERO, Merged::sum),
                 Step::Bucket => values.push(Merged::Sum(count).value()),
                 Step::Count => {
@@ -112,6 +121,42 @@ impl Shown {
         }
         values
     }
+
+    /// When each of [`Shown::series`] began to count, Unix seconds; empty if that is known of none or means nothing.
+    pub(crate) fn created(&self, table: &Table) -> Vec<f64> {
+        let counts = matches!(self.kind, Kind::Counter | Kind::Histogram | Kind::Summary);
+        if !counts || self.groups.iter().all(|group| table.created[*group] == 0) {
+            return Vec::new();
+        }
+        self.groups.iter().map(|group| table.created[*group] as f64 / 1_000.0).collect()
+    }
+
+    /// The exemplars of [`Shown::series`], by place. Two texts may name one bound; of their exemplars the newer is shown.
+    pub(crate) fn exemplars(&self, table: &Table) -> Vec<(usize, Arc<Exemplar>)> {
+        if table.exemplars.is_empty() {
+            return Vec::new();
+        }
+        let (mut exemplars, mut place) = (Vec::new(), 0);
+        let mut of_bucket: Option<&Arc<Exemplar>> = None;
+        for step in &self.steps {
+            let of_line = match step {
+                Step::Add(series) => {
+                    let other = table.exemplars.get(series);
+                    of_bucket = match (of_bucket, other) {
+                        (Some(one), Some(two)) if std::ptr::eq(one.newer(two), two.as_ref()) => Some(two),
+                        (one, two) => one.or(two),
+                    };
+                    continue;
+                }
+                Step::Value(series) | Step::Flag(series) => table.exemplars.get(series),
+                Step::Bucket => of_bucket.take(),
+                Step::Count => None,
+            };
+            exemplars.extend(of_line.map(|exemplar| (place, exemplar.clone())));
+            place += 1;
+        }
+        exemplars
+    }
 }
 
 /// Series and the steps to their values, under way.
@@ -119,17 +164,27 @@ impl Shown {
 struct Lines {
     series: Vec<Series>,
     steps: Vec<Step>,
+    groups: Vec<GroupIndex>,
 }
 
 impl Lines {
-    fn line(&mut self, name: String, labels: Labels, step: Step) {
+    fn line(&mut self, name: String, labels: Labels, group: GroupIndex, step: Step) {
         self.series.push(Series { name, labels });
+        self.groups.push(group);
         self.steps.push(step);
     }
 
     fn value(&mut self, table: &Table, member: SeriesIndex) {
-        let key = &table.series[member].key;
-        self.line(key.sample.clone(), key.labels.clone(), Step::Value(member));
+        self.member(table, member, Step::Value(member));
+    }
+
+    fn flag(&mut self, table: &Table, member: SeriesIndex) {
+        self.member(table, member, Step::Flag(member));
+    }
+
+    fn member(&mut self, table: &Table, member: SeriesIndex, step: Step) {
+        let series = &table.series[member];
+        self.line(series.key.sample.clone(), series.key.labels.clone(), series.group, step);
     }
 }
 
@@ -165,23 +220,25 @@ fn histogram(table: &Table, family: &str, members: &[SeriesIndex], lines: &mut L
         }
     }
     for (labels, buckets) in by_labels {
-        label_set(family, labels, buckets, lines);
+        let member = buckets.sum.or_else(|| buckets.by_bound.values().flatten().next().copied());
+        let group = member.map_or(0, |member| table.series[member].group);
+        label_set(family, labels, buckets, group, lines);
     }
 }
 
-fn label_set(family: &str, labels: Labels, mut buckets: Buckets, lines: &mut Lines) {
+fn label_set(family: &str, labels: Labels, mut buckets: Buckets, group: GroupIndex, lines: &mut Lines) {
     // The format requires the last bucket, whatever the source sent.
     buckets.by_bound.entry(OrderedBound(f64::INFINITY)).or_default();
     for (bound, members) in buckets.by_bound {
         lines.steps.extend(members.into_iter().map(Step::Add));
         let mut labels = labels.clone();
         labels.set("le", format_float(bound.0));
-        lines.line(format!("{family}_bucket"), labels, Step::Bucket);
+        lines.line(format!("{family}_bucket"), labels, group, Step::Bucket);
     }
     if let Some(sum) = buckets.sum {
-        lines.line(format!("{family}_sum"), labels.clone(), Step::Value(sum));
+        lines.line(format!("{family}_sum"), labels.clone(), group, Step::Value(sum));
     }
-    lines.line(format!("{family}_count"), labels, Step::Count);
+    lines.line(format!("{family}_count"), labels, group, Step::Count);
 }
 
 /// A bound in numeric order; it is neither NaN nor −0.

@@ -14,7 +14,11 @@
 //!   [`View::conflicts`]: kinds that outlive their workers before kinds that do not, and among those the lower
 //!   [code](metrifold_model::Kind::code) (counter before histogram before summary before gauges). Unlike "who came
 //!   first" this cannot flip when workers die and are folded. Names clash by the same order.
-//! - Where they disagree about help, a live source's text is shown, else that of the source folded last.
+//! - Where they disagree about help or unit, a live source's text is shown, else that of the source folded last. A unit
+//!   that is no suffix of the family's name is left out: OpenMetrics forbids it.
+//! - Of times of creation the earliest is shown, of exemplars the newest. An exemplar that no format can carry is left
+//!   out alone, and named.
+//! - A sum that was removed everywhere keeps its value and is hidden ([`View::removed`]), until somebody counts it again.
 //!
 //! ```
 //! use metrifold_merge::{MergeOptions, merge};
@@ -27,15 +31,18 @@ mod column;
 mod conflict;
 mod families;
 mod gather;
+mod grouping;
 mod help;
 mod layout;
 mod merger;
 mod names;
 mod options;
+mod removal;
 mod table;
 mod view;
 
 pub use conflict::{Conflict, ConflictReason};
 pub use merger::{Merger, merge};
+pub use names::exposed;
 pub use options::MergeOptions;
 pub use view::{Family, FamilyKind, Sample, Series, Sources, View};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use metrifold_session::ShardSnapshot;
 
-use crate::{MergeOptions, View, families::Layouts, gather::Gather, table::Table};
+use crate::{MergeOptions, View, families::Layouts, gather::Gather, removal, table::Table};
 
 /// What is remembered may be this many times as large as what the last view needed, plus [`REMEMBERED_FREE`].
 const REMEMBERED_RATIO_MAX: usize = 2;
@@ -39,11 +39,12 @@ impl Merger {
             gather.shard(place, shard);
         }
         gather.finish();
-        let Gather { helps, mut conflicts, sources, .. } = gather;
+        let Gather { helps, units, mut conflicts, sources, .. } = gather;
+        let removed = removal::hide(shards, &self.options, &mut self.table);
         self.table.sort();
-        let families = self.layouts.families(&self.table, &helps, &mut conflicts);
+        let families = self.layouts.families(&self.table, &helps, &units, &mut conflicts);
         self.forget(sources.live + sources.dead + sources.folded);
-        View { families, conflicts: conflicts.into_sorted(), sources }
+        View { families, conflicts: conflicts.into_sorted(), removed, sources }
     }
 
     /// Begins anew when most of what is remembered belongs to workers and series that are gone.

@@ -1,15 +1,20 @@
-//! Which names the text format 0.0.4 can carry, and which samples belong to which type.
+//! Which names can be shown, and which samples belong to which type.
+//!
+//! A name may be any text: how a format that knows fewer shows it is the affair of the exposition.
 
 use metrifold_model::{Kind, Labels, SeriesKey};
 
-use crate::ConflictReason;
+use crate::{ConflictReason, FamilyKind};
+
+/// The label in which Prometheus keeps the metric's own name.
+const NAME_LABEL: &str = "__name__";
 
 /// Why a series cannot be shown at all, if so.
 pub(crate) fn refusal(key: &SeriesKey) -> Option<ConflictReason> {
-    if let Some(bad) = [&key.family, &key.sample].into_iter().find(|name| !is_metric_name(name)) {
-        return Some(ConflictReason::Name(bad.clone()));
+    if key.family.is_empty() {
+        return Some(ConflictReason::Name(key.family.clone()));
     }
-    if let Some((bad, _)) = key.labels.iter().find(|(name, _)| !is_label_name(name)) {
+    if let Some((bad, _)) = key.labels.iter().find(|(name, _)| name.is_empty() || *name == NAME_LABEL) {
         return Some(ConflictReason::LabelName(bad.to_owned()));
     }
     if !belongs(key) {
@@ -25,15 +30,29 @@ pub(crate) fn refusal(key: &SeriesKey) -> Option<ConflictReason> {
 }
 
 /// The names that a family's samples take, which no other family may have.
-pub(crate) fn exposed(family: &str, kind: Kind) -> Vec<String> {
+pub fn exposed(family: &str, kind: FamilyKind) -> Vec<String> {
     match kind {
-        Kind::Counter => vec![family.to_owned(), format!("{family}_total")],
-        Kind::Gauge(_) => vec![family.to_owned()],
-        Kind::Histogram => {
+        FamilyKind::Counter => vec![family.to_owned(), format!("{family}_total")],
+        FamilyKind::Gauge | FamilyKind::StateSet => vec![family.to_owned()],
+        FamilyKind::Info => vec![family.to_owned(), format!("{family}_info")],
+        FamilyKind::Histogram => {
             ["", "_bucket", "_sum", "_count"].iter().map(|suffix| format!("{family}{suffix}")).collect()
         }
-        Kind::Summary => ["", "_sum", "_count"].iter().map(|suffix| format!("{family}{suffix}")).collect(),
+        FamilyKind::Summary => {
+            ["", "_sum", "_count"].iter().map(|suffix| format!("{family}{suffix}")).collect()
+        }
     }
+}
+
+/// Whether a family of this name and kind may have the unit.
+pub(crate) fn takes_unit(family: &str, kind: Kind, unit: &str) -> bool {
+    let is_suffix = family.strip_suffix(unit).is_some_and(|name| name.ends_with('_'));
+    !unit.is_empty() && is_suffix && !kind.is_fact()
+}
+
+/// Whether the series' samples may have exemplars.
+pub(crate) fn takes_exemplars(key: &SeriesKey) -> bool {
+    key.kind == Kind::Counter || is_bucket(key)
 }
 
 /// Whether the series is a bucket.
@@ -54,22 +73,10 @@ fn belongs(key: &SeriesKey) -> bool {
             | (Kind::Gauge(_), Some(""))
             | (Kind::Histogram, Some("_bucket" | "_sum"))
             | (Kind::Summary, Some("_sum" | "_count"))
-    )
+            | (Kind::Info, Some("_info"))
+    ) || (key.kind == Kind::StateSet && suffix(key) == Some("") && key.labels.get(&key.family).is_some())
 }
 
 fn suffix(key: &SeriesKey) -> Option<&str> {
     key.sample.strip_prefix(key.family.as_str())
-}
-
-fn is_metric_name(name: &str) -> bool {
-    is_name(name, |byte| byte == b'_' || byte == b':')
-}
-
-fn is_label_name(name: &str) -> bool {
-    is_name(name, |byte| byte == b'_')
-}
-
-fn is_name(name: &str, also: fn(u8) -> bool) -> bool {
-    let may_begin = name.bytes().next().is_some_and(|first| first.is_ascii_alphabetic() || also(first));
-    may_begin && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || also(byte))
 }

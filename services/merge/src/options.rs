@@ -15,6 +15,10 @@ pub struct MergeOptions {
     pub host_label: bool,
     /// Series with any of these labels end with their worker. Default none.
     pub per_worker_labels: LabelNames,
+    /// Labels of workers that are kept instead of merged across. Of workers that are folded only those are known that
+    /// the archive keeps ([`ArchivePolicy::archive_labels`](metrifold_session::ArchivePolicy::archive_labels)). A
+    /// series' own label of that name stands before its worker's. Default none.
+    pub group_by: LabelNames,
 }
 
 impl Default for MergeOptions {
@@ -25,6 +29,7 @@ impl Default for MergeOptions {
             gauge_retention: retention,
             host_label: false,
             per_worker_labels: LabelNames::default(),
+            group_by: LabelNames::default(),
         }
     }
 }

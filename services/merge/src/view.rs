@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use metrifold_model::{Kind, Labels};
+use metrifold_model::{Exemplar, Kind, Labels};
 
 use crate::Conflict;
 
@@ -13,6 +13,9 @@ pub struct View {
     pub families: Vec<Family>,
     /// What was left out, sorted by [`Conflict::cause`].
     pub conflicts: Vec<Conflict>,
+    /// Sums that exist but are not shown, because they were removed and nobody alive shows them: family, and labels
+    /// without `le`; sorted.
+    pub removed: Vec<Series>,
     /// Whose values these are.
     pub sources: Sources,
 }
@@ -44,6 +47,13 @@ pub struct Family {
     pub series: Arc<[Series]>,
     /// One value per series.
     pub values: Vec<f64>,
+    /// The unit, a suffix of the name; empty if there is none.
+    pub unit: Arc<str>,
+    /// When each series began to count, Unix seconds, 0.0 where that is not known; empty if it is known of none. All
+    /// samples of one histogram or summary have the same.
+    pub created: Vec<f64>,
+    /// The newest exemplars, by index into [`Family::series`], ascending: of counters and buckets, at most one each.
+    pub exemplars: Vec<(usize, Arc<Exemplar>)>,
 }
 
 /// What stands before the value on a line of a scrape.
@@ -67,7 +77,7 @@ pub struct Sample<'a> {
 }
 
 impl Family {
-    /// A family of these samples, in this order.
+    /// A family of these samples, in this order, without unit, times of creation and exemplars.
     pub fn new(
         name: impl Into<String>,
         help: impl Into<Arc<str>>,
@@ -75,7 +85,16 @@ impl Family {
         samples: impl IntoIterator<Item = (Series, f64)>,
     ) -> Family {
         let (series, values): (Vec<_>, Vec<_>) = samples.into_iter().unzip();
-        Family { name: name.into(), help: help.into(), kind, series: series.into(), values }
+        Family {
+            name: name.into(),
+            help: help.into(),
+            kind,
+            series: series.into(),
+            values,
+            unit: "".into(),
+            created: Vec::new(),
+            exemplars: Vec::new(),
+        }
     }
 
     /// The samples in order.
@@ -88,9 +107,14 @@ impl Family {
 // Values by their bits, so that equal views give equal scrapes.
 impl PartialEq for Family {
     fn eq(&self, other: &Self) -> bool {
-        let bits = |family: &Family| family.values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
-        let same_text = self.name == other.name && self.help == other.help && self.kind == other.kind;
-        same_text && self.series == other.series && bits(self) == bits(other)
+        let bits = |column: &[f64]| column.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+        let text =
+            |family: &Family| (family.name.clone(), family.help.clone(), family.unit.clone(), family.kind);
+        text(self) == text(other)
+            && self.series == other.series
+            && bits(&self.values) == bits(&other.values)
+            && bits(&self.created) == bits(&other.created)
+            && self.exemplars == other.exemplars
     }
 }
 
@@ -105,6 +129,10 @@ pub enum FamilyKind {
     Histogram,
     /// Sum and count.
     Summary,
+    /// Facts as labels; the value of its one sample per label set, `x_info`, is 1.
+    Info,
+    /// One sample per state, with the state under a label of the family's name; 1 for those that hold, else 0.
+    StateSet,
 }
 
 impl From<Kind> for FamilyKind {
@@ -114,18 +142,22 @@ impl From<Kind> for FamilyKind {
             Kind::Histogram => FamilyKind::Histogram,
             Kind::Summary => FamilyKind::Summary,
             Kind::Gauge(_) => FamilyKind::Gauge,
+            Kind::Info => FamilyKind::Info,
+            Kind::StateSet => FamilyKind::StateSet,
         }
     }
 }
 
 impl FamilyKind {
-    /// The word after `# TYPE name`.
+    /// The word after `# TYPE name` in OpenMetrics.
     pub fn name(self) -> &'static str {
         match self {
             FamilyKind::Counter => "counter",
             FamilyKind::Gauge => "gauge",
             FamilyKind::Histogram => "histogram",
             FamilyKind::Summary => "summary",
+            FamilyKind::Info => "info",
+            FamilyKind::StateSet => "stateset",
         }
     }
 }

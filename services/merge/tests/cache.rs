@@ -42,7 +42,8 @@ fn universe() -> Vec<Descriptor> {
         counter("c", "old"),
         counter("c", "new"),
         counter("h_count", "clashes with the histogram"),
-        counter("bad name", ""),
+        counter("", ""),
+        counter("any name", ""),
         Descriptor { per_worker: true, ..counter("own", "") },
         bucket("1"),
         bucket("1.0"),
@@ -128,7 +129,7 @@ impl World {
                 ..Worker::default()
             }),
             descriptors,
-            values: Values { slots: values.to_vec(), timestamps },
+            values: Values::new(values.to_vec(), timestamps),
             base: base.unwrap_or_default(),
             ended: false,
         };

@@ -39,10 +39,7 @@ fn worker_values() -> impl Strategy<Value = Values> {
     let counts = (fraction(), fraction(), whole(), whole(), whole(), fraction());
     let gauges = (gauge(), gauge(), gauge(), gauge(), 1.0f64..1e9);
     (counts, gauges).prop_map(|((c, sum, one, two, count, total), (gsum, gmin, gmax, recent, stamp))| {
-        Values {
-            slots: vec![c, sum, one, two, count, total, gsum, gmin, gmax, recent],
-            timestamps: vec![stamp],
-        }
+        Values::new(vec![c, sum, one, two, count, total, gsum, gmin, gmax, recent], vec![stamp])
     })
 }
 

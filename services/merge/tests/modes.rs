@@ -6,7 +6,7 @@ use metrifold_merge::{ConflictReason, MergeOptions, View, merge};
 use metrifold_model::{
     Descriptor, DescriptorList, Epoch, GaugeMode, Incarnation, Kind, LabelNames, Labels, Seq, Values, Worker,
 };
-use metrifold_session::{Instant, ReapPolicy, Record, ShardHead, ShardSnapshot, reap};
+use metrifold_session::{ArchivePolicy, Instant, ReapPolicy, Record, ShardHead, ShardSnapshot, reap};
 
 /// One worker's slots: kind, family, sample, labels, value, time stamp.
 type Slot<'a> = (Kind, &'a str, &'a str, &'a [(&'a str, &'a str)], f64, f64);
@@ -29,7 +29,7 @@ fn record(pid: u64, slots: &[Slot<'_>]) -> (Incarnation, Arc<Record>) {
             ..Worker::default()
         }),
         descriptors,
-        values: Values { slots: slots.iter().map(|slot| slot.4).collect(), timestamps },
+        values: Values::new(slots.iter().map(|slot| slot.4).collect(), timestamps),
         base: Values::default(),
         ended: false,
     };
@@ -244,6 +244,24 @@ fn a_sum_that_overflows_is_left_out_and_named() {
 }
 
 #[test]
+fn a_sum_that_only_its_parts_overflow_is_shown_in_whatever_order_they_come() {
+    let sum = |values: [f64; 4]| {
+        let records: Vec<_> =
+            (1..).zip(values).map(|(pid, value)| record(pid, &[gauge(GaugeMode::Sum, value, 0.0)])).collect();
+        value(&merged(&shard(&records)), "g", &[])
+    };
+    let huge = 2f64.powi(1023);
+    for values in [[huge, huge, -huge, 1.5], [1.5, -huge, huge, huge], [huge, 1.5, -huge, huge]] {
+        assert_eq!(sum(values), Some(huge), "{values:?}");
+    }
+    // Just below what would be rounded to infinity.
+    let below = -(2f64.powi(970) * 1.5);
+    for values in [[huge, huge, below, 0.0], [below, huge, 0.0, huge]] {
+        assert_eq!(sum(values), Some(f64::MAX), "{values:?}");
+    }
+}
+
+#[test]
 fn a_negative_zero_changes_no_bit_through_folding() {
     let mut shard = shard(&[record(1, &[gauge(GaugeMode::Sum, -0.0, 0.0)])]);
     let before = value(&merged(&shard), "g", &[]).map(f64::to_bits);
@@ -282,7 +300,8 @@ fn a_per_worker_series_ends_with_its_worker() {
 fn a_series_with_a_per_worker_label_ends_with_its_worker() {
     let labels = LabelNames::from_iter(["slot"]);
     let options = MergeOptions { per_worker_labels: labels.clone(), ..MergeOptions::default() };
-    let policy = ReapPolicy { per_worker_labels: labels, ..ReapPolicy::default() };
+    let archive = ArchivePolicy { per_worker_labels: labels, ..ArchivePolicy::default() };
+    let policy = ReapPolicy { archive, ..ReapPolicy::default() };
     let own: Slot<'_> = (Kind::Counter, "c", "c_total", &[("slot", "a")], 3.0, 0.0);
     let common: Slot<'_> = (Kind::Counter, "c", "c_total", &[("path", "/")], 4.0, 0.0);
     let (incarnation, living) = record(1, &[own, common]);
@@ -383,8 +402,9 @@ fn names_that_would_break_the_exposition_are_left_out_and_named() {
         1,
         &[
             (Kind::Counter, "good", "good_total", &[], 1.0, 0.0),
-            (Kind::Counter, "bad name", "bad name_total", &[], 1.0, 0.0),
-            (Kind::Counter, "labels", "labels_total", &[("a-b", "x")], 1.0, 0.0),
+            (Kind::Counter, "", "_total", &[], 1.0, 0.0),
+            (Kind::Counter, "labels", "labels_total", &[("__name__", "x")], 1.0, 0.0),
+            (Kind::Counter, "labels", "labels_total", &[("", "x")], 1.0, 0.0),
             (Kind::Counter, "alien", "other_total", &[], 1.0, 0.0),
             (Kind::Gauge(GaugeMode::Max), "good_total", "good_total", &[], 4.0, 0.0),
             (Kind::Histogram, "h", "h_bucket", &[("le", "wide")], 1.0, 0.0),
@@ -393,8 +413,29 @@ fn names_that_would_break_the_exposition_are_left_out_and_named() {
         ],
     )]));
     assert_eq!(view.families.iter().map(|family| family.name.as_str()).collect::<Vec<_>>(), ["good"]);
-    assert_eq!(view.conflicts.len(), 7, "{:#?}", view.conflicts);
+    assert_eq!(view.conflicts.len(), 8, "{:#?}", view.conflicts);
     assert_eq!(value(&view, "good_total", &[]), Some(1.0), "the rest is untouched");
+}
+
+#[test]
+fn names_may_be_any_text() {
+    let view = merged(&shard(&[record(
+        1,
+        &[
+            (
+                Kind::Counter,
+                "http.r\u{e9}q \"1\"",
+                "http.r\u{e9}q \"1\"_total",
+                &[("http.method", "GET")],
+                1.0,
+                0.0,
+            ),
+            (Kind::Histogram, "a-b", "a-b_bucket", &[("le", "1")], 1.0, 0.0),
+        ],
+    )]));
+    assert_eq!(value(&view, "http.r\u{e9}q \"1\"_total", &[("http.method", "GET")]), Some(1.0));
+    assert_eq!(value(&view, "a-b_count", &[]), Some(1.0));
+    assert_eq!(view.conflicts, []);
 }
 
 #[test]

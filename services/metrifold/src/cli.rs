@@ -40,9 +40,28 @@ pub enum Command {
     Wipe(WipeArguments),
     /// Prints the effective settings with secrets hidden, or everything that is wrong with them.
     CheckConfig(ServerArguments),
+    /// Asks a running server whether it is ready; the exit status says so. For health checks of containers.
+    Health(HealthArguments),
     /// A worker of the demo.
     #[command(hide = true)]
     DemoWorker(WorkerArguments),
+}
+
+/// Whom to ask, and as whom. A token is taken from METRIFOLD_TOKEN or METRIFOLD_TOKEN_FILE.
+#[derive(Clone, Debug, Args)]
+pub struct HealthArguments {
+    /// The page to ask; any answer but 200 is a failure. https: with ?ca=/file.pem and &cert=/file.pem&key=/file.pem.
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9091/-/ready")]
+    pub url: url::Url,
+    /// The name in the server's certificate, where it is asked by another, such as localhost.
+    #[arg(long, value_name = "NAME")]
+    pub server_name: Option<String>,
+    /// A user of basic_auth_users.
+    #[arg(long, value_name = "NAME", requires = "password_file")]
+    pub user: Option<String>,
+    /// The file with the user's password.
+    #[arg(long, value_name = "FILE", requires = "user")]
+    pub password_file: Option<PathBuf>,
 }
 
 /// Which store, for a question or an order.
@@ -124,7 +143,10 @@ pub struct ServerArguments {
     /// Directory of this host's segments [agent.segment_dir].
     #[arg(long, value_name = "DIR")]
     pub segment_dir: Option<String>,
-    /// Where to push this host's sources on to: http://…, unix:… or redis://… [upstream.target].
+    /// Directory that prometheus_client's multiprocess mode writes; an empty one is none [agent.multiproc_dir].
+    #[arg(long, value_name = "DIR")]
+    pub multiproc_dir: Option<String>,
+    /// Where to push this host's sources on to: http(s)://…, unix:… or redis://… [upstream.target].
     #[arg(long, value_name = "URL")]
     pub to: Option<String>,
     /// End by itself after the last segment has ended [agent.exit_when_idle].
@@ -157,6 +179,7 @@ impl ServerArguments {
             ("redis.url", "--redis-url", &self.redis_url),
             ("redis.namespace", "--namespace", &self.namespace),
             ("agent.segment_dir", "--segment-dir", &self.segment_dir),
+            ("agent.multiproc_dir", "--multiproc-dir", &self.multiproc_dir),
             ("upstream.target", "--to", &self.to),
             ("agent.exit_when_idle", "--exit-when-idle", &idle),
             ("log.file", "--log-file", &self.log_file),
@@ -196,6 +219,7 @@ mod tests {
             redis_url: Some("redis://cache:1/0".into()),
             namespace: Some("shop".into()),
             segment_dir: Some("/segments".into()),
+            multiproc_dir: Some("/files".into()),
             to: Some("http://up:1".into()),
             exit_when_idle: true,
             log_file: Some("/log".into()),
@@ -209,6 +233,7 @@ mod tests {
             "redis.url = redis://cache:1/0  # the flag --redis-url",
             "redis.namespace = shop  # the flag --namespace",
             "agent.segment_dir = /segments  # the flag --segment-dir",
+            "agent.multiproc_dir = /files  # the flag --multiproc-dir",
             "upstream.target = http://up:1  # the flag --to",
             "agent.exit_when_idle = true  # the flag --exit-when-idle",
             "log.file = /log  # the flag --log-file",

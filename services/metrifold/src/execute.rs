@@ -2,15 +2,16 @@
 
 use std::{fmt::Display, future::Future, process::ExitCode};
 
-use metrifold_telemetry::start_logs;
+use metrifold_gate::Gate;
+use metrifold_telemetry::{LogControl, LogSettings, TraceSettings, Traces, start_logs};
 
 use crate::{
     admin::{self, AdminError, Choice},
     cli::{AdminArguments, Cli, Command, RetireArguments, ServerArguments},
     complain,
     config::{Loaded, Settings, load},
-    demo, detach, say,
-    server::{self, Role},
+    demo, detach, health, say,
+    server::{self, ReloadInputs, Role},
 };
 
 /// Where a server in the background logs to if no file is given: nowhere.
@@ -37,6 +38,7 @@ pub fn execute(cli: Cli) -> ExitCode {
             administer(&arguments.store, |settings| admin::wipe(settings, arguments.yes, arguments.forget))
         }
         Command::CheckConfig(arguments) => check_config(arguments),
+        Command::Health(arguments) => in_runtime(health::ask(arguments)).map(|()| ExitCode::SUCCESS),
         Command::DemoWorker(arguments) => demo::work(arguments).map(|()| ExitCode::SUCCESS).map_err(text),
     };
     outcome.unwrap_or_else(|reason| {
@@ -68,7 +70,9 @@ where
 
 fn check_config(arguments: &ServerArguments) -> Result<ExitCode, String> {
     let loaded = load(&arguments.inputs()).map_err(text)?;
+    let rules = Gate::check(&loaded.settings.web.source()).map_err(text)?;
     say(loaded.show().trim_end());
+    say(&format!("# the listener: {rules}"));
     loaded.notices.iter().for_each(|notice| complain(&format!("note: {notice}")));
     Ok(ExitCode::SUCCESS)
 }
@@ -81,17 +85,38 @@ fn serve(role: Role, arguments: &ServerArguments) -> Result<ExitCode, String> {
     if arguments.detached {
         detach::leave_session().map_err(text)?;
     }
-    let Loaded { mut settings, notices, .. } = load(&arguments.inputs()).map_err(text)?;
+    let inputs = arguments.inputs();
+    let loaded = load(&inputs).map_err(text)?;
+    let mut settings = loaded.settings.clone();
     if arguments.detached {
         settings.log.file.get_or_insert_with(|| NO_LOG.into());
     }
-    start_logs(&settings.log).map_err(text)?;
-    notices.iter().for_each(|notice| tracing::warn!("{notice}"));
-    let has_log_file = settings.log.file.is_some();
-    in_runtime(server::run(role, settings)).map(|()| ExitCode::SUCCESS).inspect_err(|error| {
-        // On stderr the reason stands already.
-        if has_log_file {
-            tracing::error!("{error}");
-        }
-    })
+    let traces = TraceSettings::read(&inputs.environment.iter().cloned().collect()).map_err(text)?;
+    in_runtime(observed(settings.log.clone(), traces, async |logs| {
+        loaded.notices.iter().for_each(|notice| tracing::warn!("{notice}"));
+        let has_log_file = settings.log.file.is_some();
+        let reload = ReloadInputs { inputs, loaded, logs };
+        server::run(role, settings, reload).await.map_err(text).inspect_err(|error| {
+            // On stderr the reason stands already.
+            if has_log_file {
+                tracing::error!("{error}");
+            }
+        })
+    }))
+    .map(|()| ExitCode::SUCCESS)
+}
+
+/// Does `work` with logs and, if they are wanted, traces, whose last spans are sent before it returns.
+async fn observed(
+    logs: LogSettings,
+    traces: Option<TraceSettings>,
+    work: impl AsyncFnOnce(LogControl) -> Result<(), String>,
+) -> Result<(), String> {
+    let traces = traces.as_ref().map(Traces::start).transpose().map_err(text)?;
+    let control = start_logs(&logs, traces.as_ref()).map_err(text)?;
+    let outcome = work(control).await;
+    if let Some(traces) = traces {
+        traces.end().await;
+    }
+    outcome
 }

@@ -11,8 +11,10 @@ pub mod config;
 pub mod demo;
 mod detach;
 mod execute;
+mod health;
 mod listener;
 mod metered;
+mod page;
 mod server;
 
 pub use execute::execute;

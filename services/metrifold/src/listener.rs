@@ -1,14 +1,16 @@
 //! The one listener: HTTP and gRPC together, over TCP and over a unix socket.
 
 use std::{
+    fs::Permissions,
     io,
     net::SocketAddr,
-    os::unix::fs::FileTypeExt,
+    os::unix::fs::{FileTypeExt, PermissionsExt},
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use axum::{Router, serve::ListenerExt};
+use axum::Router;
+use metrifold_gate::Gate;
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio_util::sync::CancellationToken;
 
@@ -17,6 +19,9 @@ use crate::config::HttpSection;
 /// Time for requests that were accepted before a drain. A stream of pushes never ends by itself; its pusher sends what
 /// was not acknowledged to the next server.
 const REQUEST_DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Who may connect to the unix socket: its owner. There is no TLS on it.
+const SOCKET_MODE: u32 = 0o600;
 
 /// Why it cannot listen.
 #[derive(Debug, thiserror::Error)]
@@ -99,38 +104,18 @@ impl Listeners {
         self.address
     }
 
-    /// Serves until `drain` is cancelled and every accepted request is answered, or has had its time.
-    ///
-    /// # Errors
-    /// If accepting fails for good.
-    pub async fn serve(self, router: Router, drain: CancellationToken) -> io::Result<()> {
-        let socket = self.socket.clone();
+    /// Serves behind `gate` until `drain` is cancelled and every accepted request is answered, or has had its time.
+    pub async fn serve(self, gate: Gate, router: Router, drain: CancellationToken) {
         let overtime = async {
             drain.cancelled().await;
             tokio::time::sleep(REQUEST_DRAIN_TIMEOUT).await;
         };
-        let served = tokio::select! {
-            served = self.serve_until_idle(router, drain.clone()) => served,
-            () = overtime => Ok(()),
-        };
-        if let Some(path) = socket {
-            let _ = std::fs::remove_file(path);
+        tokio::select! {
+            () = metrifold_gate::serve(gate, self.tcp, self.unix, router, drain.clone()) => {}
+            () = overtime => {}
         }
-        served
-    }
-
-    async fn serve_until_idle(self, router: Router, drain: CancellationToken) -> io::Result<()> {
-        // Answers of a few bytes must not wait for the other side's delayed acknowledgement.
-        let tcp = self.tcp.tap_io(|stream| {
-            let _ = stream.set_nodelay(true);
-        });
-        let tcp = axum::serve(tcp, router.clone()).with_graceful_shutdown(drain.clone().cancelled_owned());
-        match self.unix {
-            None => tcp.await,
-            Some(unix) => {
-                let unix = axum::serve(unix, router).with_graceful_shutdown(drain.cancelled_owned());
-                tokio::try_join!(tcp.into_future(), unix.into_future()).map(drop)
-            }
+        if let Some(path) = self.socket {
+            let _ = std::fs::remove_file(path);
         }
     }
 }
@@ -139,12 +124,20 @@ async fn bind_socket(path: &Path) -> io::Result<UnixListener> {
     match std::fs::symlink_metadata(path) {
         Ok(metadata) if !metadata.file_type().is_socket() => Err(io::ErrorKind::AlreadyExists.into()),
         Ok(_) if UnixStream::connect(path).await.is_ok() => Err(io::ErrorKind::AddrInUse.into()),
-        Ok(_) => {
-            std::fs::remove_file(path)?;
-            UnixListener::bind(path)
-        }
-        Err(_) => UnixListener::bind(path),
+        Ok(_) | Err(_) => bind_private(path),
     }
+}
+
+/// Only the owner may connect, from the first moment: the socket is made in a directory that only the owner may enter,
+/// and moved to its place, over a dead one, when its permissions stand.
+fn bind_private(path: &Path) -> io::Result<UnixListener> {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let directory = tempfile::Builder::new().prefix(".m").tempdir_in(parent)?;
+    let made = directory.path().join("s");
+    let listener = UnixListener::bind(&made)?;
+    std::fs::set_permissions(&made, Permissions::from_mode(SOCKET_MODE))?;
+    std::fs::rename(&made, path)?;
+    Ok(listener)
 }
 
 #[cfg(test)]
@@ -174,6 +167,8 @@ mod tests {
         let dead = UnixListener::bind(&path).expect("a new socket");
         drop(dead);
         let living = Listeners::bind(&section(any_port(), Some(path.clone()))).await.expect("replaced");
+        let mode = std::fs::metadata(&path).expect("there").permissions().mode();
+        assert_eq!(mode & 0o777, SOCKET_MODE, "only the owner may connect");
         let error = Listeners::bind(&section(any_port(), Some(path.clone()))).await.expect_err("taken");
         assert!(error.to_string().contains("a server listens there already"), "{error}");
         drop(living);

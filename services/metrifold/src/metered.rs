@@ -59,8 +59,9 @@ impl Store for MeteredStore {
         let answer = self.counted("push", self.inner.push(namespace, push).await)?;
         self.metrics.pushes.with_label_values(&[answer_name(&answer)]).inc();
         if let Answer::Refused(refusal) = &answer {
-            self.metrics.pushes_refused.with_label_values(&[refusal_name(refusal)]).inc();
-            tracing::warn!(%namespace, incarnation = %push.incarnation, worker = %push.worker.process, %refusal, "a push was refused");
+            let reason = refusal_name(refusal);
+            self.metrics.pushes_refused.with_label_values(&[reason]).inc();
+            tracing::warn!(%namespace, incarnation = %push.incarnation, worker = %push.worker.process, reason, "a push was refused: {refusal}");
         }
         Ok(answer)
     }

@@ -248,3 +248,37 @@ fn an_agent_without_a_target_and_a_lone_exporter_say_what_is_missing() {
     assert_eq!(exporter.status.code(), Some(1));
     assert!(text(&exporter.stderr).contains("redis.url"), "{}", text(&exporter.stderr));
 }
+
+#[test]
+fn health_says_by_its_exit_status_whether_a_server_is_ready() {
+    let segments = directory();
+    let server = Server::start("serve", &["--segment-dir", &segments.path().display().to_string()]);
+    let url = format!("http://{}/-/ready", server.address);
+    let ready = || output(&["health", "--url", &url]);
+    let deadline = Instant::now() + START_TIMEOUT;
+    while !ready().status.success() {
+        assert!(Instant::now() < deadline, "not ready: {}", text(&ready().stderr));
+    }
+    assert_eq!(text(&ready().stdout), "ready\n");
+    drop(server);
+    let dead = ready();
+    assert!(!dead.status.success());
+    assert!(
+        text(&dead.stderr).contains(&url) && text(&dead.stderr).contains("refused"),
+        "{}",
+        text(&dead.stderr)
+    );
+    for wrong in [
+        "ftp://localhost/",
+        "http://localhost/?ca=/x",
+        "https://localhost/?token=x",
+        "http://ann:x@localhost/",
+    ] {
+        let told = output(&["health", "--url", wrong]);
+        assert!(
+            !told.status.success() && text(&told.stderr).contains("http://host:port/path"),
+            "{wrong}: {}",
+            text(&told.stderr)
+        );
+    }
+}

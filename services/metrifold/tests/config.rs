@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use metrifold::config::{ConfigErrors, ConfigProblem, Inputs, Layer, Loaded, Target, load};
+use metrifold_gate::Source;
 
 fn environment(variables: &[(&str, &str)]) -> Inputs {
     let owned = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
@@ -81,7 +82,44 @@ fn every_variable_of_the_guide_is_understood() {
     assert_eq!(url.reveal(), "redis://:hunter2@cache:6380/2");
     assert_eq!(settings.settings.redis.namespace.as_str(), "shop");
     assert_eq!(settings.settings.workers.ttl, Duration::from_secs(60));
-    assert_eq!(settings.notices.len(), 2, "{:?}", settings.notices);
+    let agent = &settings.settings.agent;
+    assert_eq!(agent.multiproc_dir.as_deref(), Some("/tmp/prometheus".as_ref()));
+    assert!(agent.cleanup);
+    assert!(settings.notices.is_empty(), "{:?}", settings.notices);
+}
+
+/// The file that gunicorn-prometheus-exporter's README recommends, and the environment above it.
+#[test]
+fn the_guides_yaml_file_says_what_its_variables_say() {
+    let text = "exporter:\n  prometheus:\n    metrics_port: 9191\n    bind_address: 127.0.0.1\n    \
+                multiproc_dir: /tmp/prometheus\n  gunicorn:\n    workers: 2\n    timeout: 30\n    keepalive: 2\n  \
+                redis:\n    enabled: true\n    host: cache\n    port: 6380\n    db: 0\n    password: \"\"\n    \
+                ttl_seconds: 60\n  ssl:\n    enabled: false\n    certfile: \"\"\n  cleanup:\n    db_files: true\n";
+    let file = File::new("gunicorn-prometheus-exporter.yml", text);
+    let settings = load(&file.inputs(&[("REDIS_HOST", "other")])).expect("a good configuration").settings;
+    assert_eq!(settings.http.listen.to_string(), "127.0.0.1:9191");
+    assert_eq!(settings.redis.url.expect("Redis is enabled").reveal(), "redis://other:6380/0");
+    assert_eq!(settings.redis.namespace.as_str(), "gunicorn");
+    assert_eq!(settings.workers.ttl, Duration::from_secs(60));
+    assert!(settings.agent.cleanup && settings.agent.multiproc_dir.is_some());
+
+    let file = File::new("wrong.yml", "exporter:\n  redis:\n    hots: cache\n");
+    assert!(refused(&file.inputs(&[])).to_string().contains("exporter.redis.hots"));
+}
+
+#[test]
+fn redis_ssl_is_a_connection_by_tls() {
+    let given = [("REDIS_ENABLED", "true"), ("REDIS_HOST", "cache"), ("REDIS_SSL", "true")];
+    let url = loaded(&given).settings.redis.url.expect("Redis is enabled");
+    assert_eq!(url.reveal(), "rediss://cache:6379/0");
+    let error = refused(&environment(&[("REDIS_ENABLED", "true"), ("REDIS_SSL", "perhaps")]));
+    assert!(error.to_string().contains("REDIS_SSL"), "{error}");
+}
+
+#[test]
+fn a_sidecar_of_a_redis_needs_no_directory() {
+    let settings = loaded(&[("SIDECAR_MODE", "true"), ("REDIS_ENABLED", "true")]).settings;
+    assert!(settings.exporter.sidecar_metrics && settings.agent.multiproc_dir.is_none());
 }
 
 #[test]
@@ -126,13 +164,54 @@ fn what_workers_read_is_known_and_used_where_it_concerns_the_agent() {
 
 #[test]
 fn a_feature_that_is_missing_is_refused_where_silence_would_change_what_is_served() {
-    let error = refused(&environment(&[
-        ("PROMETHEUS_SSL_CERTFILE", "/cert.pem"),
-        ("PROMETHEUS_SSL_KEYFILE", "/key.pem"),
-        ("SIDECAR_MODE", "true"),
-    ]));
-    assert_eq!(error.0.len(), 3);
-    assert!(error.to_string().contains("PROMETHEUS_SSL_CERTFILE: TLS is not supported yet"), "{error}");
+    let error = refused(&environment(&[("SIDECAR_MODE", "true")]));
+    assert_eq!(error.0.len(), 1);
+    assert!(error.to_string().contains("SIDECAR_MODE"), "{error}");
+}
+
+#[test]
+fn the_guides_tls_is_understood_and_does_not_mix_with_a_web_configuration() {
+    let files = [("PROMETHEUS_SSL_CERTFILE", "/cert.pem"), ("PROMETHEUS_SSL_KEYFILE", "/key.pem")];
+    let clients =
+        [("PROMETHEUS_SSL_CLIENT_CAPATH", "/authorities"), ("PROMETHEUS_SSL_CLIENT_AUTH_REQUIRED", "True")];
+    let Source::Certificates(found) = loaded(&[files, clients].concat()).settings.web.source() else {
+        panic!("certificate files")
+    };
+    assert_eq!((found.cert, found.key), ("/cert.pem".into(), "/key.pem".into()));
+    assert_eq!((found.client_ca, found.client_ca_directory), (None, Some("/authorities".into())));
+    assert!(found.is_client_auth_required);
+
+    let with = |more: &[(&str, &str)]| refused(&environment(&[&files, more].concat())).to_string();
+    let both = with(&[("METRIFOLD_WEB__CONFIG_FILE", "/web.yml")]);
+    assert!(
+        both.contains("web.cert_file (PROMETHEUS_SSL_CERTFILE)")
+            && both.contains("leave web.config_file out")
+    );
+    let nobody = with(&[("PROMETHEUS_SSL_CLIENT_AUTH_REQUIRED", "true")]);
+    assert!(nobody.contains("name them by web.client_ca_file"), "{nobody}");
+    let unknown = with(&[("PROMETHEUS_SSL_CLIENT_CA_FILE", "/ca.pem")]);
+    assert!(unknown.contains("did you mean PROMETHEUS_SSL_CLIENT_CAFILE?"), "{unknown}");
+    let half = refused(&environment(&files[..1])).to_string();
+    assert!(half.contains("needs both"), "{half}");
+}
+
+#[test]
+fn a_token_is_given_once_and_shown_nowhere() {
+    let given = loaded(&[("METRIFOLD_TOKEN", "hunter2")]);
+    let shown = given.show();
+    assert!(shown.contains("upstream.token = ***  # METRIFOLD_TOKEN"), "{shown}");
+    assert!(!shown.contains("hunter2") && !format!("{given:?}").contains("hunter2"));
+    let both = [("METRIFOLD_TOKEN", "hunter2"), ("METRIFOLD_TOKEN_FILE", "/token")];
+    let error = refused(&environment(&both)).to_string();
+    assert!(error.contains("keep one") && !error.contains("hunter2"), "{error}");
+}
+
+#[test]
+fn what_takes_a_restart_is_named_also_where_only_a_secret_has_changed() {
+    let before = loaded(&[("METRIFOLD_REDIS__URL", "redis://:one@cache"), ("METRIFOLD_LOG__LEVEL", "info")]);
+    let after = loaded(&[("METRIFOLD_REDIS__URL", "redis://:two@cache"), ("METRIFOLD_LOG__LEVEL", "debug")]);
+    assert_eq!(before.changed_for_good(&after), ["redis.url"]);
+    assert!(before.changed_for_good(&before).is_empty());
 }
 
 #[test]
@@ -143,13 +222,14 @@ fn everything_that_is_wrong_is_said_at_once_with_its_place() {
         ("METRIFOLD_REDIS__SHARDS", "0"),
         ("METRIFOLD_NAMESPAC", "x"),
         ("METRIFOLD_WORKERS__PER_WORKER_LABELS", "slot, 2nd"),
+        ("METRIFOLD_WORKERS__ARCHIVE_LABELS", "zone, pid"),
     ]);
     inputs.flags.set("redis.namespace", "a/b", "the flag --namespace");
     let error = refused(&inputs);
-    assert_eq!(error.0.len(), 7, "{error}");
+    assert_eq!(error.0.len(), 8, "{error}");
     let text = error.to_string();
     for part in [
-        "7 things are wrong",
+        "8 things are wrong",
         "metrifold.toml: \"soon\" is no duration",
         "unknown setting store.settel in",
         "did you mean store.settle?",
@@ -157,10 +237,23 @@ fn everything_that_is_wrong_is_said_at_once_with_its_place() {
         "redis.shards in the environment variable METRIFOLD_REDIS__SHARDS",
         "unknown setting METRIFOLD_NAMESPAC in the environment; did you mean METRIFOLD_NAMESPACE?",
         "workers.per_worker_labels in the environment variable METRIFOLD_WORKERS__PER_WORKER_LABELS: \"2nd\" is no label name",
+        "workers.archive_labels in the environment variable METRIFOLD_WORKERS__ARCHIVE_LABELS: \"pid\" cannot be kept",
         "redis.namespace in the flag --namespace: namespace \"a/b\" is not allowed",
     ] {
         assert!(text.contains(part), "{part:?} is missing in {text}");
     }
+}
+
+#[test]
+fn a_view_is_grouped_only_by_what_the_archive_keeps() {
+    let grouped = ("METRIFOLD_EXPORTER__GROUP_BY", "zone");
+    let error = refused(&environment(&[grouped]));
+    assert!(error.to_string().contains("workers.archive_labels does not"), "{error}");
+    let kept = ("METRIFOLD_WORKERS__ARCHIVE_LABELS", "host,zone");
+    let settings = loaded(&[grouped, kept]).settings;
+    assert_eq!(settings.exporter.group_by.iter().collect::<Vec<_>>(), ["zone"]);
+    let many = ("METRIFOLD_WORKERS__ARCHIVE_LABELS", "a,b,c,d,e");
+    assert!(refused(&environment(&[many])).to_string().contains("at most 4"));
 }
 
 #[test]
@@ -207,6 +300,33 @@ fn settings_that_exclude_each_other_are_refused() {
     let variables =
         [("METRIFOLD_WORKERS__TOMBSTONE_LIFETIME", "1m"), ("METRIFOLD_WORKERS__GAUGE_RETENTION", "2m")];
     assert!(refused(&environment(&variables)).to_string().contains("workers.gauge_retention"));
+}
+
+#[test]
+fn a_multiprocess_directory_brings_a_data_directory_unless_there_is_a_store() {
+    let folder = |variables: &[(&str, &str)]| loaded(variables).settings.data_dir();
+    let directory = ("PROMETHEUS_MULTIPROC_DIR", "/files");
+    assert_eq!(folder(&[directory]), Some("/files/.metrifold".into()));
+    assert_eq!(folder(&[directory, ("METRIFOLD_STORE__DATA_DIR", "/data")]), Some("/data".into()));
+    assert_eq!(folder(&[directory, ("METRIFOLD_REDIS__URL", "redis://cache")]), None);
+}
+
+#[test]
+fn a_multiprocess_directory_in_the_environment_can_be_overridden_by_none() {
+    let mut inputs = environment(&[("PROMETHEUS_MULTIPROC_DIR", "/files")]);
+    inputs.flags.set("agent.multiproc_dir", "", "the flag --multiproc-dir");
+    assert_eq!(load(&inputs).expect("a good configuration").settings.agent.multiproc_dir, None);
+}
+
+#[test]
+fn files_of_processes_that_are_never_found_dead_cannot_be_cleaned_up() {
+    let variables = [
+        ("PROMETHEUS_MULTIPROC_DIR", "/files"),
+        ("CLEANUP_DB_FILES", "true"),
+        ("METRIFOLD_AGENT__LIVENESS", "off"),
+    ];
+    assert!(refused(&environment(&variables)).to_string().contains("agent.liveness"));
+    assert!(load(&environment(&variables[1..])).is_ok(), "there are no files");
 }
 
 #[test]

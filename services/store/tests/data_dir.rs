@@ -44,7 +44,7 @@ impl World {
             self.clock += 10_000;
             let push = match pusher.poll(Instant(self.clock), Incarnation(self.clock)) {
                 Step::Done => return,
-                Step::Resend(push) => push,
+                Step::Resend(push) => *push,
                 Step::Wait(_) => continue,
                 Step::Gather => {
                     pusher.offer(Instant(self.clock), &descriptors, Values::from_slots(vec![value]), ended)

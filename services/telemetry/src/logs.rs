@@ -1,8 +1,16 @@
 //! Log set-up.
 
-use std::{path::PathBuf, str::FromStr, sync::Mutex};
+use std::{
+    path::PathBuf,
+    str::FromStr,
+    sync::{Arc, Mutex},
+};
 
-use tracing_subscriber::{EnvFilter, fmt::MakeWriter};
+use tracing_subscriber::{
+    EnvFilter, Layer, fmt::MakeWriter, layer::SubscriberExt, reload, util::SubscriberInitExt,
+};
+
+use crate::Traces;
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -87,38 +95,68 @@ pub enum LogError {
     Twice,
 }
 
-/// Starts logging for the whole process.
+/// Changes what is logged while the process runs.
+#[derive(Clone)]
+pub struct LogControl(Arc<dyn Fn(EnvFilter) -> bool + Send + Sync>);
+
+impl LogControl {
+    /// From now on logs what `settings.level` says; format and file stay.
+    ///
+    /// # Errors
+    /// [`LogError::Level`] if it is not a filter.
+    pub fn set_level(&self, settings: &LogSettings) -> Result<(), LogError> {
+        let filter = settings.check()?;
+        // It fails only after the subscriber has gone, and that lives as long as the process.
+        let _ = (self.0)(filter);
+        Ok(())
+    }
+}
+
+impl std::fmt::Debug for LogControl {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LogControl").finish_non_exhaustive()
+    }
+}
+
+/// Starts logging for the whole process, and recording spans if there are `traces`.
 ///
 /// # Errors
 /// If the level is not understood, the file cannot be opened, or logging runs already.
-pub fn start_logs(settings: &LogSettings) -> Result<(), LogError> {
+pub fn start_logs(settings: &LogSettings, traces: Option<&Traces>) -> Result<LogControl, LogError> {
     let filter = settings.check()?;
     match &settings.file {
-        None => start(filter, settings.format, std::io::stderr),
+        None => start(filter, settings.format, std::io::stderr, traces),
         Some(path) => {
             let file = std::fs::OpenOptions::new().create(true).append(true).open(path);
             let file = file.map_err(|cause| LogError::File { path: path.clone(), cause })?;
-            start(filter, settings.format, Mutex::new(file))
+            start(filter, settings.format, Mutex::new(file), traces)
         }
     }
 }
 
-fn start<W>(filter: EnvFilter, format: LogFormat, writer: W) -> Result<(), LogError>
+fn start<W>(
+    filter: EnvFilter,
+    format: LogFormat,
+    writer: W,
+    traces: Option<&Traces>,
+) -> Result<LogControl, LogError>
 where
     W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
 {
     // A reader of the log that has gone must not end the server: the subscriber's own complaint about a failed write
     // would panic on a closed stderr.
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(writer)
-        .with_ansi(false)
-        .log_internal_errors(false);
-    match format {
-        LogFormat::Text => builder.try_init(),
-        LogFormat::Json => builder.json().flatten_event(true).try_init(),
-    }
-    .map_err(|_| LogError::Twice)
+    let lines =
+        tracing_subscriber::fmt::layer().with_writer(writer).with_ansi(false).log_internal_errors(false);
+    let lines = match format {
+        LogFormat::Text => lines.boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).boxed(),
+    };
+    // Each layer has a filter of its own: what is traced does not depend on what is logged.
+    let (filter, handle) = reload::Layer::new(filter);
+    let subscriber =
+        tracing_subscriber::registry().with(lines.with_filter(filter)).with(traces.map(Traces::layer));
+    subscriber.try_init().map_err(|_| LogError::Twice)?;
+    Ok(LogControl(Arc::new(move |filter| handle.reload(filter).is_ok())))
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Every metric that a server exposes about itself at `/-/metrics`, with its help text.
+//! Every metric that a server exposes about itself at `/-/metrics`, with its help text, and every span of its traces.
 
 /// Name, help and labels of one own metric.
 #[derive(Clone, Copy, Debug)]
@@ -52,6 +52,12 @@ pub const REAPER_PASSES: MetricName = named(
      is remembered in case it loses it.",
     &[],
 );
+/// Whether stores can be tended.
+pub const STORE_UP: MetricName = named(
+    "metrifold_store_up",
+    "1 if the last pass over all shards of the store went without an error, else 0; of the own store, and of a Redis upstream.",
+    &["store"],
+);
 /// Store operations that failed.
 pub const STORE_ERRORS: MetricName = named(
     "metrifold_store_errors_total",
@@ -88,6 +94,36 @@ pub const SEGMENTS_FINISHED: MetricName = named(
     "Segments of dead workers that every target has acknowledged to the last value and that were removed.",
     &[],
 );
+/// Files of a multiprocess directory.
+pub const FILES: MetricName = named(
+    "metrifold_multiproc_files",
+    "Files of prometheus_client: of live processes; of dead ones, not acknowledged yet; kept, not pushed any more; unreadable.",
+    &["state"],
+);
+/// Files done with.
+pub const FILES_FINISHED: MetricName = named(
+    "metrifold_multiproc_files_finished_total",
+    "Files of dead processes whose last values are in the archive.",
+    &[],
+);
+/// Files removed.
+pub const FILES_REMOVED: MetricName = named(
+    "metrifold_multiproc_files_removed_total",
+    "Files of dead processes that were removed after their last values were in the archive.",
+    &[],
+);
+/// What the files take.
+pub const FILES_BYTES: MetricName = named(
+    "metrifold_multiproc_bytes",
+    "Bytes that the files of prometheus_client take on disk, looked up every ten seconds.",
+    &[],
+);
+/// Writes of the ledger that failed.
+pub const LEDGER_ERRORS: MetricName = named(
+    "metrifold_ledger_errors_total",
+    "Attempts to write the ledger of a multiprocess directory that failed, for example because the file system is full.",
+    &[],
+);
 /// Conflicting families.
 pub const CONFLICTS: MetricName = named(
     "metrifold_view_conflicts",
@@ -101,8 +137,44 @@ pub const VIEW_RESETS: MetricName = named(
     &["namespace"],
 );
 
+/// Requests turned away at the gate.
+pub const REQUESTS_REFUSED: MetricName = named(
+    "metrifold_requests_refused_total",
+    "Requests turned away before they reached a page: over the rate limit, without credentials, with wrong ones, with \
+     wrong ones too often, without the right to the namespace, or because too many passwords waited to be checked.",
+    &["reason"],
+);
+/// TLS handshakes.
+pub const HANDSHAKES: MetricName = named(
+    "metrifold_tls_handshakes_total",
+    "TLS handshakes with clients, by result; the log says why some failed.",
+    &["result"],
+);
+/// Reloads of the web configuration.
+pub const WEB_CONFIG_RELOADS: MetricName = named(
+    "metrifold_web_config_reloads_total",
+    "Times that the web configuration or a file that it names was read again, by result.",
+    &["result"],
+);
+/// Whether the web configuration in force is the one in the files.
+pub const WEB_CONFIG_GOOD: MetricName = named(
+    "metrifold_web_config_good",
+    "1 if the web configuration in force is the one in the files; 0 if they cannot be used and the last good one is.",
+    &[],
+);
+/// When the server's certificate expires.
+pub const CERTIFICATE_EXPIRY: MetricName = named(
+    "metrifold_certificate_expiry_timestamp_seconds",
+    "When the certificate of this server expires, in seconds since 1970; 0 without TLS.",
+    &[],
+);
+
+/// The version.
+pub const BUILD: MetricName =
+    named("metrifold_build_info", "1, with this server's version as a label.", &["version"]);
+
 /// All of the above, in the order of the page.
-pub const ALL: [MetricName; 16] = [
+pub const ALL: [MetricName; 28] = [
     PUSHES,
     PUSHES_REFUSED,
     FOLDED,
@@ -110,6 +182,7 @@ pub const ALL: [MetricName; 16] = [
     COMMIT_CONFLICTS,
     RESTORES,
     REAPER_PASSES,
+    STORE_UP,
     STORE_ERRORS,
     SCRAPES,
     SCRAPE_DURATION,
@@ -117,6 +190,29 @@ pub const ALL: [MetricName; 16] = [
     SAMPLES,
     SEGMENTS,
     SEGMENTS_FINISHED,
+    FILES,
+    FILES_FINISHED,
+    FILES_REMOVED,
+    FILES_BYTES,
+    LEDGER_ERRORS,
     CONFLICTS,
     VIEW_RESETS,
+    REQUESTS_REFUSED,
+    HANDSHAKES,
+    WEB_CONFIG_RELOADS,
+    WEB_CONFIG_GOOD,
+    CERTIFICATE_EXPIRY,
+    BUILD,
 ];
+
+/// The `tracing` target of every span; nothing else has it, so that whoever records spans need not look at names.
+pub const SPAN_TARGET: &str = "metrifold::span";
+/// A push from a client or an agent to its target: from the first byte to the answer. The Rust SDK makes it too.
+pub const PUSH_SPAN: &str = "metrifold push";
+/// A push in a collector; its parent is the pusher's span.
+pub const INGEST_SPAN: &str = "metrifold.v1.Ingest/Push";
+/// One round trip to Redis on behalf of a push, exported under the command (`db.operation.name`), with the first key
+/// (`db.query.keys`). `metrifold-store` makes it, which knows no OpenTelemetry.
+pub const REDIS_SPAN: &str = "redis";
+/// The command of the [`REDIS_SPAN`] that stores a push.
+pub const REDIS_WRITE: &str = "EVALSHA";

@@ -56,7 +56,7 @@ pub(crate) async fn measure(redis: &LoadRedis) -> Result<()> {
 
 async fn timed(exporter: &Arc<Exporter>) -> Result<f64> {
     let began = Instant::now();
-    let page = exporter.scrape(None).await.map_err(|error| anyhow::anyhow!("{error}"))?;
+    let page = exporter.text(None).await.map_err(|error| anyhow::anyhow!("{error}"))?;
     let seconds = began.elapsed().as_secs_f64();
     let samples = page.iter().filter(|byte| **byte == b'\n').count();
     ensure!(samples > SERIES, "{samples} lines");

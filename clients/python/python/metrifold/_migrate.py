@@ -10,21 +10,27 @@ from typing import Any
 import prometheus_client
 from prometheus_client import metrics, values
 
+from ._hooks import ATTRIBUTES, WITH_FACTS, WITH_VALUES, hook, state_facts
 from ._native import Value
-
-# Info and Enum have no mergeable values: they stay as they are, in this process's own exposition.
-_WITH_VALUES = (metrics.Counter, metrics.Gauge, metrics.Histogram, metrics.Summary)
-# Where those keep their values.
-_ATTRIBUTES = ("_value", "_count", "_sum", "_buckets")
+from ._sampling import Sampler
 
 
-def migrate(from_now: bool) -> None:
+def migrate(from_now: bool, sampler: Sampler) -> None:
     """Makes our class the one of new metrics, and gives existing ones such values, with what was counted so far.
 
     Other threads may count meanwhile: an increment that reaches the old value after it was read is found in a second look.
     """
     values.ValueClass = Value
-    replaced = [pair for metric in _live_metrics() for pair in _replace(metric, from_now)]
+    hook(sampler.has_function, sampler.forget)
+    replaced = []
+    for metric in _live_metrics():
+        if isinstance(metric, WITH_FACTS):
+            state_facts(metric)
+            continue
+        replaced += _replace(metric, from_now)
+        # set_function() was called before it was ours.
+        if "_child_samples" in metric.__dict__:
+            sampler.has_function(metric)
     for old, new, seen in replaced:
         if (late := old.get() - seen) != 0:
             new.inc(late)
@@ -42,13 +48,13 @@ def _live_metrics() -> Iterator[metrics.MetricWrapperBase]:
             continue
         seen.add(id(candidate))
         waiting.extend(getattr(candidate, "_metrics", {}).copy().values())
-        if issubclass(type(candidate), _WITH_VALUES):
+        if issubclass(type(candidate), (*WITH_VALUES, *WITH_FACTS)):
             yield candidate
 
 
 def _replace(metric: Any, from_now: bool) -> list[tuple[Any, Value, float]]:
     """Replaces the values of one metric. Returns each old one with the new one and what was taken over."""
-    existing = {name: metric.__dict__[name] for name in _ATTRIBUTES if name in metric.__dict__}
+    existing = {name: metric.__dict__[name] for name in ATTRIBUTES if name in metric.__dict__}
     old_values = [value for attribute in existing.values() for value in _as_list(attribute)]
     if not old_values or all(type(value) is Value for value in old_values):
         return []
@@ -61,6 +67,9 @@ def _replace(metric: Any, from_now: bool) -> list[tuple[Any, Value, float]]:
         fresh = copy.__dict__[name]
         for old, new in zip(_as_list(attribute), _as_list(fresh), strict=True):
             pairs.append((old, new, _take_over(metric, old, new, from_now)))
+            # What is left out of the count did not begin then.
+            if not from_now and (created := metric.__dict__.get("_created")):
+                new.set_created(created)
         setattr(metric, name, fresh)
     return pairs
 

@@ -93,7 +93,8 @@ pub(super) fn descriptors(
             let family = name.strip_suffix("_total").unwrap_or(name);
             vec![Descriptor::new(kind, family, name, labels.clone(), help)]
         }
-        Kind::Gauge(_) => vec![slot("", labels.clone())],
+        // A registry has no others.
+        Kind::Gauge(_) | Kind::Info | Kind::StateSet => vec![slot("", labels.clone())],
         Kind::Summary => vec![slot("_count", labels.clone()), slot("_sum", labels.clone())],
         Kind::Histogram => {
             let bucket = |bound: &f64| {

@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 
-use metrifold_model::{Descriptor, DescriptorList, Kind, Labels, SeriesKey, Values, limits};
+use metrifold_model::{
+    Descriptor, DescriptorList, Kind, Labels, MergeMode, Presence, SeriesKey, Values, limits,
+};
 use prometheus::proto::{Metric, MetricFamily};
 
 use super::{
@@ -53,7 +55,8 @@ impl Snapshot {
     /// Takes over what a registry gathered at `now` (Unix seconds, for gauges of which the newest wins).
     ///
     /// A registry does not say when a gauge was set: its time is that of the first gather that sees a new value, and a
-    /// gauge that was never seen other than 0 counts as never set.
+    /// gauge that was never seen other than 0 counts as never set. For the same reason a sum began to count when it was
+    /// first seen, and a metric that the registry shows no more was removed now.
     pub fn take(&mut self, families: &[MetricFamily], now: f64) {
         self.gathers += 1;
         for family in families {
@@ -63,6 +66,7 @@ impl Snapshot {
                 }
             }
         }
+        self.hide_vanished(now);
     }
 
     /// Counts from what `families` show on: their counters, histograms and summaries begin at 0. For a process that
@@ -105,6 +109,7 @@ impl Snapshot {
         if state.shown.bounds != shown.bounds {
             // Made again with other bounds: the old buckets stay as they are.
             self.carry(&key);
+            self.hide(&key, now);
             return self.admit(family, key, shown, now);
         }
         if !matches!(kind, Kind::Gauge(_)) && shown.has_fallen_since(&state.shown) {
@@ -123,13 +128,13 @@ impl Snapshot {
         if self.descriptors.len() + descriptors.len() > limits::SLOTS_PER_SOURCE_MAX {
             return Err(Reason::TooManySlots);
         }
-        let slots = descriptors.into_iter().map(|descriptor| self.slot(descriptor)).collect();
+        let slots = descriptors.into_iter().map(|descriptor| self.slot(descriptor, now)).collect();
         let nothing = Shown { values: vec![0.0; shown.values.len()], ..shown.clone() };
         self.metrics.insert(key.clone(), MetricState { slots, shown: nothing, gather: 0 });
         self.update(&key, kind, shown, now)
     }
 
-    fn slot(&mut self, descriptor: Descriptor) -> usize {
+    fn slot(&mut self, descriptor: Descriptor, now: f64) -> usize {
         if let Some(slot) = self.by_key.get(&descriptor.key()) {
             return *slot;
         }
@@ -142,8 +147,54 @@ impl Snapshot {
         if is_timestamped {
             self.values.timestamps.push(0.0);
         }
+        if descriptor.kind.merge_mode() == MergeMode::Sum {
+            self.values.annotations.created.resize(slot, 0);
+            self.values.annotations.created.push(milliseconds(now));
+        }
         self.descriptors.push(descriptor);
         slot
+    }
+
+    /// Hides the metrics that the last gather did not have.
+    fn hide_vanished(&mut self, now: f64) {
+        let is_shown =
+            |state: &&MetricState| state.slots.iter().any(|slot| !self.values.annotations.is_removed(*slot));
+        let vanished =
+            self.metrics.iter().filter(|(_, state)| state.gather != self.gathers && is_shown(state));
+        let vanished: Vec<MetricKey> = vanished.map(|(key, _)| key.clone()).collect();
+        vanished.iter().for_each(|key| self.hide(key, now));
+    }
+
+    /// What was counted stays counted; a gauge is no more.
+    fn hide(&mut self, key: &MetricKey, now: f64) {
+        let Some(state) = self.metrics.get(key) else { return };
+        for slot in &state.slots {
+            if matches!(key.kind, Kind::Gauge(_)) {
+                self.values.slots[*slot] = 0.0;
+            }
+            // Later than whatever was said before, whatever the clock does.
+            let at = milliseconds(now).max(self.changed_at(*slot) + 1);
+            self.values.annotations.presence.insert(*slot, Presence::Removed(at));
+        }
+    }
+
+    fn changed_at(&self, slot: usize) -> u64 {
+        match self.values.annotations.presence(slot) {
+            Presence::Shown(at) | Presence::Removed(at) => at,
+        }
+    }
+
+    fn show(&mut self, key: &MetricKey, now: f64) {
+        let Some(state) = self.metrics.get(key).filter(|_| !self.values.annotations.presence.is_empty())
+        else {
+            return;
+        };
+        for slot in &state.slots {
+            if self.values.annotations.is_removed(*slot) {
+                let at = milliseconds(now).max(self.changed_at(*slot) + 1);
+                self.values.annotations.presence.insert(*slot, Presence::Shown(at));
+            }
+        }
     }
 
     /// Keeps what the metric's slots have reached under whatever its next life counts.
@@ -154,6 +205,7 @@ impl Snapshot {
     }
 
     fn update(&mut self, key: &MetricKey, kind: Kind, shown: Shown, now: f64) -> Result<(), Reason> {
+        self.show(key, now);
         let Some(state) = self.metrics.get_mut(key) else { return Ok(()) };
         state.gather = self.gathers;
         let mut result = Ok(());
@@ -172,6 +224,11 @@ impl Snapshot {
         }
         result
     }
+}
+
+fn milliseconds(unix_seconds: f64) -> u64 {
+    // The cast takes what is negative or no number for 0.
+    (unix_seconds * 1_000.0).round() as u64
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 mod grpc;
 mod redis;
+mod trace;
 
 pub(crate) use grpc::Grpc;
 pub(crate) use redis::Redis;

@@ -1,18 +1,24 @@
 //! Archive blob: letter `A`; count of series, then all series compressed (zstd): kind, variant, family, sample, help,
-//! labels, and two numbers: high and low part of a sum, or value and time stamp.
+//! labels, and two numbers: high and low part of a sum, or value and time stamp. In version 2, which is written where any
+//! series has them, follow: unit, times of creation, appearance and removal, and 0, or 1 and an exemplar.
 
-use metrifold_model::{DoubleDouble, Kind, SeriesKey};
+use std::sync::Arc;
+
+use metrifold_model::{DoubleDouble, Kind, Marks, SeriesKey};
 use metrifold_session::{Archive, Archived, ArchivedSeries};
 
 use super::{
     BlobError,
-    bytes::{Reader, Writer},
+    annotations::{read_exemplar, write_exemplar},
+    bytes::{FIRST, Reader, SECOND, Writer},
 };
 
 const WHAT: &str = "an archive blob";
 
 /// Packs an archive.
 pub fn encode_archive(archive: &Archive) -> Vec<u8> {
+    let is_annotated =
+        archive.series.values().any(|series| *series != ArchivedSeries::new(&series.help, series.value));
     let mut part = Writer::part();
     for (key, series) in &archive.series {
         let (variant, first, second) = parts(series.value);
@@ -24,8 +30,11 @@ pub fn encode_archive(archive: &Archive) -> Vec<u8> {
         part.labels(&key.labels);
         part.f64(first);
         part.f64(second);
+        if is_annotated {
+            write_details(series, &mut part);
+        }
     }
-    let mut writer = Writer::blob(b'A');
+    let mut writer = Writer::blob(b'A', if is_annotated { SECOND } else { FIRST });
     writer.count(archive.series.len());
     writer.packed(part);
     writer.finish()
@@ -37,12 +46,15 @@ pub fn decode_archive(bytes: &[u8]) -> Result<Archive, BlobError> {
     if bytes.is_empty() {
         return Ok(archive);
     }
-    let mut reader = Reader::blob(WHAT, b'A', bytes)?;
+    let (mut reader, version) = Reader::blob(WHAT, b'A', SECOND, bytes)?;
     let count = reader.count()?;
     let part = reader.unpacked()?;
     let mut entries = Reader::part(WHAT, &part);
     for _ in 0..count {
-        let (key, series) = read_series(&mut entries)?;
+        let (key, mut series) = read_series(&mut entries)?;
+        if version == SECOND {
+            read_details(&mut series, &mut entries)?;
+        }
         archive.series.insert(key, series);
     }
     entries.end()?;
@@ -72,5 +84,28 @@ fn read_series(reader: &mut Reader<'_>) -> Result<(SeriesKey, ArchivedSeries), B
         3 => Archived::MostRecent { value: first, timestamp: second },
         _ => return Err(reader.invalid("a way of merging is unknown")),
     };
-    Ok((SeriesKey { family, kind, sample, labels }, ArchivedSeries { help, value }))
+    Ok((SeriesKey { family, kind, sample, labels }, ArchivedSeries::new(help, value)))
+}
+
+fn write_details(series: &ArchivedSeries, part: &mut Writer) {
+    part.text(&series.unit);
+    part.u64(series.created);
+    part.u64(series.marks.shown);
+    part.u64(series.marks.removed);
+    part.u8(u8::from(series.exemplar.is_some()));
+    if let Some(exemplar) = &series.exemplar {
+        write_exemplar(exemplar, part);
+    }
+}
+
+fn read_details(series: &mut ArchivedSeries, reader: &mut Reader<'_>) -> Result<(), BlobError> {
+    series.unit = reader.text()?;
+    series.created = reader.u64()?;
+    series.marks = Marks { shown: reader.u64()?, removed: reader.u64()? };
+    series.exemplar = match reader.u8()? {
+        0 => None,
+        1 => Some(Arc::new(read_exemplar(reader)?)),
+        _ => return Err(reader.invalid("a flag is neither 0 nor 1")),
+    };
+    Ok(())
 }

@@ -4,7 +4,11 @@ use metrifold_model::{Labels, limits};
 
 use super::BlobError;
 
-pub(super) const VERSION: u8 = 1;
+/// The version of every format's first layout.
+pub(super) const FIRST: u8 = 1;
+/// The version that carries what was added to a format: units, annotations. A blob is written in the lowest version that
+/// can hold it, so that a reader of an earlier version refuses only what it would lose.
+pub(super) const SECOND: u8 = 2;
 pub(super) const HEADER_BYTES: usize = 8;
 /// Largest part after decompression. What a push may bring, twice: an archive holds what many sources brought.
 const UNPACKED_BYTES_MAX: usize = 4 * limits::PUSH_BYTES_MAX;
@@ -18,8 +22,8 @@ pub(super) struct Writer {
 
 impl Writer {
     /// Begins a blob of this letter.
-    pub(super) fn blob(letter: u8) -> Self {
-        Writer { bytes: vec![letter, VERSION, 0, 0, 0, 0, 0, 0] }
+    pub(super) fn blob(letter: u8, version: u8) -> Self {
+        Writer { bytes: vec![letter, version, 0, 0, 0, 0, 0, 0] }
     }
 
     /// Begins a part without header.
@@ -42,6 +46,15 @@ impl Writer {
 
     pub(super) fn f64(&mut self, value: f64) {
         self.u64(value.to_bits());
+    }
+
+    /// Seven bits per byte, the lowest first; the highest bit says that there are more (LEB128).
+    pub(super) fn variable(&mut self, mut value: u64) {
+        while value > 0x7f {
+            self.bytes.push(value as u8 | 0x80);
+            value >>= 7;
+        }
+        self.bytes.push(value as u8);
     }
 
     pub(super) fn raw(&mut self, bytes: &[u8]) {
@@ -89,19 +102,24 @@ impl<'a> Reader<'a> {
         Reader { what, rest: bytes }
     }
 
-    /// Checks header and checksum of a blob that is all of `bytes`.
-    pub(super) fn blob(what: &'static str, letter: u8, bytes: &'a [u8]) -> Result<Self, BlobError> {
+    /// Checks header and checksum of a blob that is all of `bytes`, in a version up to `newest`; returns the version too.
+    pub(super) fn blob(
+        what: &'static str,
+        letter: u8,
+        newest: u8,
+        bytes: &'a [u8],
+    ) -> Result<(Self, u8), BlobError> {
         let (header, rest) = bytes.split_at_checked(HEADER_BYTES).ok_or(BlobError::Truncated { what })?;
         if header[0] != letter || header[2..4] != [0, 0] {
             return Err(BlobError::WrongKind { what });
         }
-        if header[1] != VERSION {
+        if !(FIRST..=newest).contains(&header[1]) {
             return Err(BlobError::UnknownVersion { what, version: header[1] });
         }
         if header[4..] != crc32fast::hash(rest).to_le_bytes() {
             return Err(BlobError::Checksum { what });
         }
-        Ok(Reader { what, rest })
+        Ok((Reader { what, rest }, header[1]))
     }
 
     pub(super) fn invalid(&self, why: &'static str) -> BlobError {
@@ -135,6 +153,23 @@ impl<'a> Reader<'a> {
 
     pub(super) fn f64(&mut self) -> Result<f64, BlobError> {
         self.u64().map(f64::from_bits)
+    }
+
+    /// See [`Writer::variable`]. Bits beyond the 64th are refused.
+    pub(super) fn variable(&mut self) -> Result<u64, BlobError> {
+        let mut value = 0;
+        for shift in (0..64).step_by(7) {
+            let byte = self.u8()?;
+            let bits = u64::from(byte & 0x7f);
+            if bits << shift >> shift != bits {
+                break;
+            }
+            value |= bits << shift;
+            if byte & 0x80 == 0 {
+                return Ok(value);
+            }
+        }
+        Err(self.invalid("a number has more than 64 bits"))
     }
 
     /// `count` numbers. Nothing is allocated for a count that the bytes do not hold.

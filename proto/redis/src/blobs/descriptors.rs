@@ -2,6 +2,8 @@
 //! end, then its descriptors compressed (zstd). A list is one or more of them, one after another, so that a script can
 //! append to it without understanding it.
 //!
+//! In version 2, which is written where any descriptor has one, a unit follows the labels of each.
+//!
 //! A blob may begin within the one before it: the descriptors that both have are the same.
 
 use std::sync::Arc;
@@ -10,7 +12,7 @@ use metrifold_model::{Descriptor, DescriptorHash, DescriptorList, Kind, limits};
 
 use super::{
     BlobError,
-    bytes::{HEADER_BYTES, Reader, VERSION, Writer},
+    bytes::{FIRST, HEADER_BYTES, Reader, SECOND, Writer},
 };
 
 const WHAT: &str = "a descriptor blob";
@@ -19,6 +21,7 @@ const FIXED_BYTES: usize = HEADER_BYTES + 4 + 4 + 8 + 4 + 4;
 
 /// Packs `entries`, which come after `from` others; `hash` covers all up to their end.
 pub fn encode_descriptors(from: usize, entries: &[Arc<Descriptor>], hash: DescriptorHash) -> Vec<u8> {
+    let has_units = entries.iter().any(|descriptor| !descriptor.unit.is_empty());
     let mut part = Writer::part();
     for descriptor in entries {
         part.u8(descriptor.kind.code());
@@ -27,8 +30,11 @@ pub fn encode_descriptors(from: usize, entries: &[Arc<Descriptor>], hash: Descri
         part.text(&descriptor.sample);
         part.text(&descriptor.help);
         part.labels(&descriptor.labels);
+        if has_units {
+            part.text(&descriptor.unit);
+        }
     }
-    let mut writer = Writer::blob(b'D');
+    let mut writer = Writer::blob(b'D', if has_units { SECOND } else { FIRST });
     writer.count(from);
     writer.count(entries.len());
     writer.u64(hash.0);
@@ -48,7 +54,7 @@ pub fn decode_descriptors(mut bytes: &[u8]) -> Result<DescriptorList, BlobError>
 }
 
 fn first_blob(bytes: &[u8]) -> Result<&[u8], BlobError> {
-    if !bytes.starts_with(&[b'D', VERSION]) {
+    if ![FIRST, SECOND].iter().any(|version| bytes.starts_with(&[b'D', *version])) {
         // The reader names what is wrong. A later version may be shorter than this one.
         return Ok(bytes);
     }
@@ -60,7 +66,7 @@ fn first_blob(bytes: &[u8]) -> Result<&[u8], BlobError> {
 }
 
 fn append(list: &mut DescriptorList, blob: &[u8]) -> Result<(), BlobError> {
-    let mut reader = Reader::blob(WHAT, b'D', blob)?;
+    let (mut reader, version) = Reader::blob(WHAT, b'D', SECOND, blob)?;
     let (from, count, hash) = (reader.count()?, reader.count()?, DescriptorHash(reader.u64()?));
     if from.saturating_add(count) > limits::SLOTS_PER_SOURCE_MAX {
         return Err(reader.invalid("it has more slots than a source may have"));
@@ -70,7 +76,7 @@ fn append(list: &mut DescriptorList, blob: &[u8]) -> Result<(), BlobError> {
     let part = reader.unpacked()?;
     let mut entries = Reader::part(WHAT, &part);
     for index in 0..count {
-        let descriptor = read_descriptor(&mut entries)?;
+        let descriptor = read_descriptor(&mut entries, version)?;
         if index >= known {
             list.push(descriptor);
         }
@@ -82,7 +88,7 @@ fn append(list: &mut DescriptorList, blob: &[u8]) -> Result<(), BlobError> {
     reader.end()
 }
 
-fn read_descriptor(reader: &mut Reader<'_>) -> Result<Descriptor, BlobError> {
+fn read_descriptor(reader: &mut Reader<'_>, version: u8) -> Result<Descriptor, BlobError> {
     let kind = Kind::from_code(reader.u8()?).ok_or_else(|| reader.invalid("a kind is unknown"))?;
     let per_worker = match reader.u8()? {
         0 => false,
@@ -90,5 +96,7 @@ fn read_descriptor(reader: &mut Reader<'_>) -> Result<Descriptor, BlobError> {
         _ => return Err(reader.invalid("a flag is neither 0 nor 1")),
     };
     let (family, sample, help) = (reader.text()?, reader.text()?, reader.text()?);
-    Ok(Descriptor { per_worker, ..Descriptor::new(kind, family, sample, reader.labels()?, help) })
+    let labels = reader.labels()?;
+    let unit = if version == SECOND { reader.text()? } else { String::new() };
+    Ok(Descriptor { per_worker, unit, ..Descriptor::new(kind, family, sample, labels, help) })
 }

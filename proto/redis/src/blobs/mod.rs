@@ -3,6 +3,7 @@
 //! Every blob begins with eight bytes: a letter for what it is, its format version, two zeros, and the CRC-32 (IEEE,
 //! little endian) of all that follows. Numbers are little endian; a text is its length in bytes as a `u32`, then UTF-8.
 
+mod annotations;
 mod archive;
 mod bytes;
 #[cfg(test)]

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use metrifold_model::{
-    Descriptor, DescriptorList, DoubleDouble, GaugeMode, Kind, Labels, Seq, Values, Worker,
+    Annotations, Descriptor, DescriptorList, DoubleDouble, Exemplar, GaugeMode, Kind, Labels, Marks,
+    Presence, Seq, Values, Worker,
 };
 use metrifold_session::{Archive, Archived, ArchivedSeries, Instant, Tombstone};
 use proptest::prelude::*;
@@ -42,9 +43,56 @@ fn archive(names: &[String], numbers: &[f64]) -> Archive {
             2 => Archived::Max(*number),
             _ => Archived::MostRecent { value: *number, timestamp: 12.5 },
         };
-        archive.series.insert(counter(name, "x").key(), ArchivedSeries { help: name.clone(), value });
+        archive.series.insert(counter(name, "x").key(), ArchivedSeries::new(name, value));
     }
     archive
+}
+
+fn exemplar() -> Exemplar {
+    Exemplar { labels: Labels::new([("trace_id", "ab")]), value: 0.5, timestamp: 1.25 }
+}
+
+/// Any times, however far apart.
+fn annotations() -> impl Strategy<Value = Annotations> {
+    let time = || {
+        prop_oneof![Just(0), 1_700_000_000_000u64..1_700_000_100_000, any::<u64>().prop_map(|time| time >> 1)]
+    };
+    let created = proptest::collection::vec((time(), 1usize..20), 0..4)
+        .prop_map(|runs| runs.into_iter().flat_map(|(time, count)| vec![time; count]).collect());
+    let presence = (any::<bool>(), any::<u64>()).prop_map(|(is_removed, at)| match is_removed {
+        true => Presence::Removed(at),
+        false => Presence::Shown(at),
+    });
+    let exemplar =
+        ("\\PC{0,9}", proptest::num::f64::ANY, proptest::num::f64::ANY).prop_map(|(id, value, timestamp)| {
+            Arc::new(Exemplar { labels: Labels::new([("trace_id", id)]), value, timestamp })
+        });
+    let presence = proptest::collection::btree_map(0usize..50, presence, 0..3);
+    (created, presence, proptest::collection::btree_map(0usize..50, exemplar, 0..3))
+        .prop_map(|(created, presence, exemplars)| Annotations { created, presence, exemplars })
+}
+
+fn annotate(archive: &mut Archive, annotations: &Annotations) {
+    for (slot, series) in archive.series.values_mut().enumerate() {
+        series.unit = "seconds".to_owned();
+        series.created = annotations.created(slot);
+        series.marks = Marks::from(annotations.presence(slot));
+        series.exemplar = annotations.exemplars.get(&slot).cloned();
+    }
+}
+
+/// What the golden files of version 2 hold.
+fn annotated() -> (Values, DescriptorList, Archive) {
+    let annotations = Annotations {
+        created: vec![0, 1_700_000_000_000, 1_700_000_000_000, 1_700_000_000_300],
+        presence: [(0, Presence::Shown(5)), (2, Presence::Removed(7))].into(),
+        exemplars: [(1, Arc::new(exemplar()))].into(),
+    };
+    let unit = Descriptor { unit: "seconds".to_owned(), ..counter("a_seconds", "/a") };
+    let mut archive = archive(&["a".to_owned(), "b".to_owned()], &[1.0, 2.0]);
+    annotate(&mut archive, &annotations);
+    let values = Values { annotations, ..Values::new(vec![1.0, 2.0, 3.0, 4.0], vec![]) };
+    (values, [unit, counter("b", "/b")].into_iter().collect(), archive)
 }
 
 fn names() -> impl Strategy<Value = Vec<String>> {
@@ -57,12 +105,19 @@ fn numbers() -> impl Strategy<Value = Vec<f64>> {
 
 proptest! {
     #[test]
-    fn what_is_written_is_read(names in names(), slots in numbers(), timestamps in numbers()) {
-        let values = Values { slots: slots.clone(), timestamps };
+    fn what_is_written_is_read(
+        names in names(),
+        slots in numbers(),
+        timestamps in numbers(),
+        annotations in annotations(),
+    ) {
+        let values = Values { annotations: annotations.clone(), ..Values::new(slots.clone(), timestamps) };
         prop_assert_eq!(decode_values(&encode_values(&values)), Ok(values));
         let tombstone = tombstone(&names, slots.clone());
         prop_assert_eq!(decode_tombstone(&encode_tombstone(&tombstone)), Ok(tombstone));
-        let archive = archive(&names, &slots);
+        let mut archive = archive(&names, &slots);
+        prop_assert_eq!(decode_archive(&encode_archive(&archive)), Ok(archive.clone()));
+        annotate(&mut archive, &annotations);
         prop_assert_eq!(decode_archive(&encode_archive(&archive)), Ok(archive));
     }
 
@@ -100,7 +155,11 @@ proptest! {
     }
 
     #[test]
-    fn no_bytes_make_a_reader_panic(mut bytes in proptest::collection::vec(any::<u8>(), 0..200), letter in 0usize..5) {
+    fn no_bytes_make_a_reader_panic(
+        mut bytes in proptest::collection::vec(any::<u8>(), 0..200),
+        letter in 0usize..5,
+        version in 1u8..=2,
+    ) {
         let readers = |bytes: &[u8]| {
             let _ = (decode_values(bytes).is_ok(), decode_worker(bytes).is_ok(), decode_descriptors(bytes).is_ok());
             let _ = (decode_archive(bytes).is_ok(), decode_tombstone(bytes).is_ok());
@@ -109,7 +168,7 @@ proptest! {
         // The same behind a header and checksum that fit.
         if bytes.len() > 8 {
             let checksum = crc32fast::hash(&bytes[8..]).to_le_bytes();
-            bytes[..4].copy_from_slice(&[b"VWDAT"[letter], 1, 0, 0]);
+            bytes[..4].copy_from_slice(&[b"VWDAT"[letter], version, 0, 0]);
             bytes[4..8].copy_from_slice(&checksum);
             readers(&bytes);
         }
@@ -119,8 +178,8 @@ proptest! {
 #[test]
 fn a_blob_of_a_later_version_is_refused_by_name() {
     let mut bytes = encode_values(&Values::default());
-    bytes[1] = 2;
-    assert_eq!(decode_values(&bytes), Err(BlobError::UnknownVersion { what: "a values blob", version: 2 }));
+    bytes[1] = 3;
+    assert_eq!(decode_values(&bytes), Err(BlobError::UnknownVersion { what: "a values blob", version: 3 }));
     assert_eq!(decode_values(b"ABC"), Err(BlobError::Truncated { what: "a values blob" }));
     assert_eq!(decode_values(b"another program"), Err(BlobError::WrongKind { what: "a values blob" }));
 }
@@ -144,6 +203,37 @@ fn descriptors_and_archives_of_earlier_versions_are_read() {
     assert_eq!(decode_archive(&unhex(include_str!("golden/archive.hex"))), Ok(archive));
     let tombstone = tombstone(&["a".to_owned()], vec![1.0, 2.0]);
     assert_eq!(decode_tombstone(&unhex(include_str!("golden/tombstone.hex"))), Ok(tombstone));
+}
+
+#[test]
+fn values_descriptors_and_archives_of_version_2_are_read() {
+    let (values, list, archive) = annotated();
+    assert_eq!(encode_values(&values), unhex(include_str!("golden/values_2.hex")));
+    assert_eq!(decode_values(&unhex(include_str!("golden/values_2.hex"))), Ok(values));
+    assert_eq!(decode_descriptors(&unhex(include_str!("golden/descriptors_2.hex"))), Ok(list));
+    assert_eq!(decode_archive(&unhex(include_str!("golden/archive_2.hex"))), Ok(archive));
+}
+
+#[test]
+fn a_descriptor_blob_of_version_1_behind_one_of_version_2_is_read() {
+    let (_, list, _) = annotated();
+    let mut longer = list.clone();
+    longer.push(counter("c", "/c"));
+    let first = encode_descriptors(0, list.entries(), list.hash());
+    let second = encode_descriptors(2, &longer.entries()[2..], longer.hash());
+    assert_eq!((first[1], second[1]), (2, 1));
+    assert_eq!(decode_descriptors(&[first, second].concat()), Ok(longer));
+}
+
+/// 1,000 series made in a dozen moments, as a program makes them.
+#[test]
+fn times_of_creation_cost_a_slot_less_than_a_byte() {
+    let created: Vec<u64> = (0..1_000).map(|slot| 1_700_000_000_000 + slot / 20 * 3).collect();
+    let plain = Values::from_slots(vec![1.0; 1_000]);
+    let annotations = Annotations { created, ..Annotations::default() };
+    let annotated = Values { annotations, ..plain.clone() };
+    let more = encode_values(&annotated).len() - encode_values(&plain).len();
+    assert!(more < 1_000, "{more} bytes");
 }
 
 pub(super) fn unhex(text: &str) -> Vec<u8> {

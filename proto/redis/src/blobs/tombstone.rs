@@ -9,7 +9,7 @@ use metrifold_session::{Instant, Tombstone};
 
 use super::{
     BlobError,
-    bytes::{Reader, Writer},
+    bytes::{FIRST, Reader, Writer},
     decode_descriptors, decode_values, decode_worker, encode_descriptors, encode_values, encode_worker,
 };
 
@@ -24,7 +24,7 @@ pub fn encode_tombstone(tombstone: &Tombstone) -> Vec<u8> {
         false => encode_descriptors(0, list.entries(), list.hash()),
     };
     let values = encode_values(&tombstone.values);
-    let mut writer = Writer::blob(b'T');
+    let mut writer = Writer::blob(b'T', FIRST);
     writer.u64(tombstone.seq.0);
     writer.u64(tombstone.folded.0);
     writer.count(usize::from(tombstone.ended));
@@ -41,7 +41,7 @@ pub fn encode_tombstone(tombstone: &Tombstone) -> Vec<u8> {
 
 /// Reads what [`encode_tombstone`] wrote.
 pub fn decode_tombstone(bytes: &[u8]) -> Result<Tombstone, BlobError> {
-    let mut reader = Reader::blob(WHAT, b'T', bytes)?;
+    let (mut reader, _) = Reader::blob(WHAT, b'T', FIRST, bytes)?;
     let (seq, folded, ended) = (Seq(reader.u64()?), Instant(reader.u64()?), reader.count()?);
     let (worker, descriptors, values) = (reader.count()?, reader.count()?, reader.count()?);
     let (count, hash) = (reader.count()?, reader.u64()?);

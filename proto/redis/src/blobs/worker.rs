@@ -4,14 +4,14 @@ use metrifold_model::Worker;
 
 use super::{
     BlobError,
-    bytes::{Reader, Writer},
+    bytes::{FIRST, Reader, Writer},
 };
 
 const WHAT: &str = "a worker blob";
 
 /// Packs the identity of a source.
 pub fn encode_worker(worker: &Worker) -> Vec<u8> {
-    let mut writer = Writer::blob(b'W');
+    let mut writer = Writer::blob(b'W', FIRST);
     writer.text(&worker.instance);
     writer.text(&worker.process);
     writer.labels(&worker.labels);
@@ -20,7 +20,7 @@ pub fn encode_worker(worker: &Worker) -> Vec<u8> {
 
 /// Reads what [`encode_worker`] wrote.
 pub fn decode_worker(bytes: &[u8]) -> Result<Worker, BlobError> {
-    let mut reader = Reader::blob(WHAT, b'W', bytes)?;
+    let (mut reader, _) = Reader::blob(WHAT, b'W', FIRST, bytes)?;
     let worker = Worker { instance: reader.text()?, process: reader.text()?, labels: reader.labels()? };
     reader.end()?;
     Ok(worker)

@@ -101,7 +101,7 @@ impl Source {
                 let values = Values::from_slots(vec![f64::from(self.counted)]);
                 holder.offer(now, &descriptors(self.index), values, self.has_ended)
             }
-            Step::Resend(push) => push,
+            Step::Resend(push) => *push,
             Step::Wait(_) | Step::Done => return None,
         };
         self.has_first_place &= holder.state().incarnation == first_incarnation(self.index);

@@ -64,7 +64,7 @@ pub struct Server {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Message {
-    Push { source: usize, push: Push },
+    Push { source: usize, push: Box<Push> },
     Answer { source: usize, incarnation: Incarnation, seq: Seq, answer: Answer, write: u8 },
 }
 
@@ -377,7 +377,7 @@ impl World {
             self.fresh += 1;
             self.excuse_what_is_lost_already(index);
         }
-        self.network.push(Arc::new(Message::Push { source: index, push }));
+        self.network.push(Arc::new(Message::Push { source: index, push: Box::new(push) }));
     }
 
     /// An incarnation that is given up does not push again what the store may have lost meanwhile.

@@ -31,7 +31,7 @@ pub struct PushRequest {
 }
 /// Nested message and enum types in `PushRequest`.
 pub mod push_request {
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
     pub enum Payload {
         #[prost(message, tag = "8")]
         Hello(super::Hello),
@@ -97,8 +97,11 @@ pub struct Descriptor {
     /// The series ends with its worker instead of being archived.
     #[prost(bool, tag = "6")]
     pub per_worker: bool,
+    /// Such as `seconds`; empty if none was given.
+    #[prost(string, tag = "7")]
+    pub unit: ::prost::alloc::string::String,
 }
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Values {
     /// One f64 per slot, little endian.
     #[prost(bytes = "vec", tag = "1")]
@@ -106,6 +109,41 @@ pub struct Values {
     /// Unix seconds, one little-endian f64 per time-stamped slot, in slot order; 0 = never set.
     #[prost(bytes = "vec", tag = "2")]
     pub timestamps: ::prost::alloc::vec::Vec<u8>,
+    /// When the earliest slot began to count, Unix milliseconds.
+    #[prost(fixed64, tag = "3")]
+    pub created_since: u64,
+    /// Per slot: 0 = not known, as for slots beyond the end; else milliseconds after `created_since`, plus 1.
+    #[prost(uint64, repeated, tag = "4")]
+    pub created: ::prost::alloc::vec::Vec<u64>,
+    /// Slots that were ever removed.
+    #[prost(message, repeated, tag = "5")]
+    pub presence: ::prost::alloc::vec::Vec<Presence>,
+    /// The newest exemplar of a slot.
+    #[prost(message, repeated, tag = "6")]
+    pub exemplars: ::prost::alloc::vec::Vec<Exemplar>,
+}
+/// Whether a source shows a slot that it once removed.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Presence {
+    #[prost(uint32, tag = "1")]
+    pub slot: u32,
+    #[prost(bool, tag = "2")]
+    pub is_removed: bool,
+    /// When it was removed or came back, Unix milliseconds.
+    #[prost(fixed64, tag = "3")]
+    pub at: u64,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Exemplar {
+    #[prost(uint32, tag = "1")]
+    pub slot: u32,
+    #[prost(message, repeated, tag = "2")]
+    pub labels: ::prost::alloc::vec::Vec<Label>,
+    #[prost(double, tag = "3")]
+    pub value: f64,
+    /// Unix seconds; 0 = not known.
+    #[prost(double, tag = "4")]
+    pub timestamp: f64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct PushResponse {
@@ -194,6 +232,8 @@ pub enum Kind {
     GaugeLivesum = 11,
     GaugeMostrecent = 12,
     GaugeLivemostrecent = 13,
+    Info = 14,
+    Stateset = 15,
 }
 impl Kind {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -216,6 +256,8 @@ impl Kind {
             Self::GaugeLivesum => "KIND_GAUGE_LIVESUM",
             Self::GaugeMostrecent => "KIND_GAUGE_MOSTRECENT",
             Self::GaugeLivemostrecent => "KIND_GAUGE_LIVEMOSTRECENT",
+            Self::Info => "KIND_INFO",
+            Self::Stateset => "KIND_STATESET",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -235,6 +277,8 @@ impl Kind {
             "KIND_GAUGE_LIVESUM" => Some(Self::GaugeLivesum),
             "KIND_GAUGE_MOSTRECENT" => Some(Self::GaugeMostrecent),
             "KIND_GAUGE_LIVEMOSTRECENT" => Some(Self::GaugeLivemostrecent),
+            "KIND_INFO" => Some(Self::Info),
+            "KIND_STATESET" => Some(Self::Stateset),
             _ => None,
         }
     }

@@ -1,15 +1,13 @@
-//! The loop over a segment directory.
+//! The loop over the places where sources are found.
 
-use std::{
-    collections::{HashMap, HashSet},
-    path::PathBuf,
-    sync::Arc,
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use metrifold_model::{Incarnation, Seq};
-use metrifold_segment::{AgentLock, AgentLockError, DirectoryError, SegmentDirectory};
+use metrifold_segment::{
+    AgentLock, AgentLockError, DirectoryError, MultiprocDirectory, MultiprocError, SegmentDirectory,
+};
 use metrifold_session::{Answer, Instant, PusherSettings};
+use metrifold_store::{Store, StoreError};
 use tokio::{
     sync::{Semaphore, watch},
     task::JoinSet,
@@ -18,8 +16,12 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    AgentStatus, open_files,
-    source::{Outgoing, Source},
+    AgentStatus,
+    files::{Files, FilesSettings, LedgerError},
+    open_files,
+    place::{FoldAnswer, Place},
+    segments::Segments,
+    source::{Due, Lanes, Outgoing, SourceKey},
 };
 use crate::{
     clock,
@@ -67,24 +69,24 @@ pub enum AgentError {
     /// The directory can no longer be read.
     #[error(transparent)]
     Directory(#[from] DirectoryError),
+    /// The multiprocess directory can no longer be read.
+    #[error(transparent)]
+    Multiproc(#[from] MultiprocError),
     /// Its lock could not be taken back.
     #[error(transparent)]
     Lock(#[from] AgentLockError),
 }
 
-/// Pushes the values of every segment in one directory to one or two targets, and removes a segment when its worker is
-/// dead and every target has acknowledged its last values.
+/// Pushes the values of every segment in one directory, and of every file in a multiprocess directory, to one or two
+/// targets. A segment is removed when its worker is dead and every target has acknowledged its last values, or has them in
+/// its archive (see [`Agent::with_segments`]).
 pub struct Agent {
-    directory: SegmentDirectory,
-    lock: Option<AgentLock>,
-    targets: Vec<Arc<dyn Target>>,
+    places: Vec<Box<dyn Place>>,
+    lanes: Lanes,
     calls: Vec<Arc<Semaphore>>,
     /// Targets that did not answer the last call.
     silent: Vec<bool>,
     settings: AgentSettings,
-    sources: HashMap<PathBuf, Source>,
-    /// Segments that cannot be read, so that each is named once.
-    corrupt: HashSet<PathBuf>,
     under_way: JoinSet<Outcome>,
     status: watch::Sender<AgentStatus>,
     /// When a worker last lived.
@@ -93,37 +95,54 @@ pub struct Agent {
     last_busy: Instant,
 }
 
-/// What became of one call.
-struct Outcome {
-    path: PathBuf,
-    lane: usize,
-    seq: Seq,
-    result: Result<Answer, TargetError>,
+/// What came of something that was asked of a target.
+enum Outcome {
+    Push { place: usize, key: SourceKey, lane: usize, seq: Seq, result: Result<Answer, TargetError> },
+    Folds { place: usize, answer: Result<FoldAnswer, StoreError> },
 }
 
 impl Agent {
-    /// An agent for a directory whose lock the caller has taken. A segment has room for the state of two targets.
-    pub fn new(
-        directory: SegmentDirectory,
-        lock: AgentLock,
-        targets: Vec<Arc<dyn Target>>,
-        settings: AgentSettings,
-    ) -> Self {
+    /// An agent for places that are still to be named. A segment has room for the state of two targets.
+    pub fn new(targets: Vec<Arc<dyn Target>>, settings: AgentSettings) -> Self {
         let calls = targets.iter().map(|_| Arc::new(Semaphore::new(CALLS_PER_TARGET_MAX))).collect();
         Agent {
-            directory,
-            lock: Some(lock),
+            places: Vec::new(),
             silent: vec![false; targets.len()],
             calls,
-            targets,
+            lanes: Lanes { targets, pusher: settings.pusher },
             settings,
-            sources: HashMap::new(),
-            corrupt: HashSet::new(),
             under_way: JoinSet::new(),
             status: watch::Sender::default(),
             last_live: clock::now(),
             last_busy: clock::now(),
         }
+    }
+
+    /// Holds the segments of a directory whose lock the caller has taken. With an `archive`, the store behind the first
+    /// target, a segment is kept until its sums are there: for stores that forget records when they are killed.
+    #[must_use]
+    pub fn with_segments(
+        mut self,
+        directory: SegmentDirectory,
+        lock: AgentLock,
+        archive: Option<Arc<dyn Store>>,
+    ) -> Self {
+        self.places.push(Box::new(Segments::new(directory, lock, archive)));
+        self
+    }
+
+    /// Holds the files of a multiprocess directory whose lock the caller has taken.
+    ///
+    /// # Errors
+    /// If the directory's ledger cannot be read.
+    pub fn with_files(
+        mut self,
+        directory: MultiprocDirectory,
+        lock: AgentLock,
+        settings: FilesSettings,
+    ) -> Result<Self, LedgerError> {
+        self.places.push(Box::new(Files::open(directory, lock, settings)?));
+        Ok(self)
     }
 
     /// The agent's counts, updated at every scan.
@@ -132,10 +151,10 @@ impl Agent {
     }
 
     /// Works until `shutdown` (then with a last push of everything), or until it is idle if that is set. First raises
-    /// this process's soft limit of open files, because every segment takes a few.
+    /// this process's soft limit of open files, because every source takes some.
     ///
     /// # Errors
-    /// If the directory goes away.
+    /// If a directory goes away.
     pub async fn run(mut self, shutdown: CancellationToken) -> Result<(), AgentError> {
         open_files::raise_limit();
         let mut ticks = tokio::time::interval(self.settings.scan_interval);
@@ -148,134 +167,110 @@ impl Agent {
                     if self.is_idle() && self.has_left()? {
                         return Ok(());
                     }
+                    self.send();
                 }
                 Some(outcome) = self.under_way.join_next() => self.take(outcome),
             }
-            self.send();
         }
     }
 
-    /// Finds new segments, looks after the known ones, removes the finished ones.
     fn scan(&mut self) -> Result<(), AgentError> {
         let now = clock::now();
-        let paths: HashSet<_> = self.directory.segments()?.into_iter().collect();
-        self.corrupt.retain(|path| paths.contains(path));
-        // Somebody else removed the file: there is nothing left to hold.
-        self.sources.retain(|path, _| paths.contains(path));
-        for path in paths {
-            self.examine(path, now);
+        for place in &mut self.places {
+            place.scan(&self.lanes, now)?;
         }
-        self.release()?;
-        let live = self.sources.values().filter(|source| !source.has_ended()).count();
+        self.ask(now);
+        let (mut live, mut owed, mut have_arrived) = (0, 0, true);
+        for place in &mut self.places {
+            live += place.counts().live;
+            owed += place.held().owed();
+            have_arrived &= place.held().have_arrived();
+        }
         if live > 0 {
             self.last_live = now;
         }
-        if self.sources.values().any(|source| !source.has_ended() || source.is_owed()) {
+        if live > 0 || owed > 0 {
             self.last_busy = now;
         }
+        let places = &self.places;
         self.status.send_modify(|status| {
-            status.live = live;
-            status.dead = self.sources.len() - live;
-            status.corrupt = self.corrupt.len();
+            status.has_arrived |= have_arrived;
+            for place in places {
+                place.report(status);
+            }
         });
         Ok(())
     }
 
-    fn examine(&mut self, path: PathBuf, now: Instant) {
-        let examined = match self.sources.get_mut(&path) {
-            Some(source) => source.examine(now),
-            None => Source::open(path.clone(), &self.targets, self.settings.pusher, now)
-                .map(|source| drop(self.sources.insert(path.clone(), source))),
-        };
-        match examined {
-            Ok(()) => drop(self.corrupt.remove(&path)),
-            Err(error) => self.skip(path, &error),
+    /// Starts the questions that places have.
+    fn ask(&mut self, now: Instant) {
+        for (index, place) in self.places.iter_mut().enumerate() {
+            if let Some(question) = place.question(now) {
+                self.under_way
+                    .spawn(async move { Outcome::Folds { place: index, answer: question.answer().await } });
+            }
         }
-    }
-
-    /// Leaves a segment alone until it can be read again; the others are not affected.
-    fn skip(&mut self, path: PathBuf, error: &dyn std::fmt::Display) {
-        self.sources.remove(&path);
-        if self.corrupt.insert(path) {
-            tracing::warn!(%error, "a segment is skipped");
-        }
-    }
-
-    fn release(&mut self) -> Result<(), AgentError> {
-        let done: Vec<_> = self
-            .sources
-            .iter()
-            .filter(|(_, source)| source.is_done())
-            .map(|(path, _)| path.clone())
-            .collect();
-        for path in done {
-            self.directory.remove(&path)?;
-            self.sources.remove(&path);
-            self.status.send_modify(|status| status.finished += 1);
-        }
-        Ok(())
     }
 
     /// Starts the calls that are due.
     fn send(&mut self) {
-        let now = clock::now();
-        let mut unreadable = Vec::new();
-        for (path, source) in &mut self.sources {
-            match source.outgoing(now, || Incarnation(rand::random())) {
-                Err(error) => unreadable.push((path.clone(), error)),
-                Ok(outgoing) => {
-                    for Outgoing { lane, push } in outgoing {
-                        let (target, calls) = (self.targets[lane].clone(), self.calls[lane].clone());
-                        let (path, namespace) = (path.clone(), source.namespace().clone());
-                        self.under_way.spawn(async move {
-                            let _permit = calls.acquire().await;
-                            let result = target.push(&namespace, &push).await;
-                            Outcome { path, lane, seq: push.seq, result }
-                        });
-                    }
-                }
-            }
+        (0..self.places.len()).for_each(|place| self.send_from(place, None));
+    }
+
+    /// Starts the calls of one place that are due, or of one source of it.
+    fn send_from(&mut self, index: usize, only: Option<SourceKey>) {
+        let place = &mut self.places[index];
+        let fresh = || Incarnation(rand::random());
+        let Due { pushes, unreadable } = place.held().outgoing(only, clock::now(), &fresh);
+        for (key, namespace, Outgoing { lane, push }) in pushes {
+            let (target, calls) = (self.lanes.targets[lane].clone(), self.calls[lane].clone());
+            self.under_way.spawn(async move {
+                let _permit = calls.acquire().await;
+                let result = target.push(&namespace, &push).await;
+                Outcome::Push { place: index, key, lane, seq: push.seq, result }
+            });
         }
-        for (path, error) in unreadable {
-            self.skip(path, &error);
+        for (key, error) in unreadable {
+            place.skip_unreadable(key, &error);
         }
     }
 
+    /// Takes what came of something, and goes on with the source that it was about. The others are looked at at every
+    /// tick: looking at all of them after every answer would take the square of their number.
     fn take(&mut self, outcome: Result<Outcome, tokio::task::JoinError>) {
         let now = clock::now();
-        let Outcome { path, lane, seq, result } = match outcome {
-            Ok(outcome) => outcome,
-            // A target that panics is a bug; its source stays silent, and everything it recorded stays in its segment.
+        let (place, key, lane, seq, result) = match outcome {
+            Ok(Outcome::Push { place, key, lane, seq, result }) => (place, key, lane, seq, result),
+            Ok(Outcome::Folds { place, answer }) => return self.places[place].answered(answer, now),
+            // A target that panics is a bug; its source stays silent, and everything it recorded stays in its memory.
             Err(error) => return tracing::error!(%error, "a push broke"),
         };
         match result {
             Ok(answer) => {
                 self.heard_from(lane, now);
-                if let Some(source) = self.sources.get_mut(&path) {
-                    source.answered(lane, now, seq, answer);
-                }
+                self.places[place].held().push_answered(key, lane, now, seq, answer);
                 if let Answer::Refused(refusal) = answer {
                     self.status.send_modify(|status| status.refused += 1);
-                    let target = self.targets[lane].name();
-                    tracing::warn!(segment = %path.display(), target, %refusal, "a push was refused");
+                    let target = self.lanes.targets[lane].name();
+                    let source = self.places[place].name_of(key);
+                    tracing::warn!(source, target, %refusal, "a push was refused");
                 }
             }
             Err(error) => {
-                if let Some(source) = self.sources.get_mut(&path) {
-                    source.failed(lane);
-                }
+                self.places[place].held().push_failed(key, lane);
                 if !std::mem::replace(&mut self.silent[lane], true) {
-                    let target = self.targets[lane].name();
-                    tracing::warn!(target, %error, "a target does not answer; values wait in their segments");
+                    let target = self.lanes.targets[lane].name();
+                    tracing::warn!(target, %error, "a target does not answer; values wait where they are");
                 }
             }
         }
+        self.send_from(place, Some(key));
     }
 
     fn heard_from(&mut self, lane: usize, now: Instant) {
         if std::mem::replace(&mut self.silent[lane], false) {
-            tracing::info!(target = self.targets[lane].name(), "a target answers again");
-            self.sources.values_mut().for_each(|source| source.reconnected(lane, now));
+            tracing::info!(target = self.lanes.targets[lane].name(), "a target answers again");
+            self.places.iter_mut().for_each(|place| place.held().reconnected(lane, now));
         }
     }
 
@@ -287,37 +282,35 @@ impl Agent {
                 || now.since(self.last_live) >= linger * LINGERS_UNACKNOWLEDGED_MAX)
     }
 
-    /// Gives the directory up, unless a worker has begun at this very moment: whoever starts a worker and finds the lock
-    /// taken relies on this agent, so it looks once more after it has let the lock go.
+    /// Gives the directories up, unless a worker has begun at this very moment.
     fn has_left(&mut self) -> Result<bool, AgentError> {
-        self.lock = None;
-        let known = |path: &PathBuf| self.sources.contains_key(path) || self.corrupt.contains(path);
-        if self.directory.segments()?.iter().all(known) {
-            if !self.sources.is_empty() {
-                let unacknowledged = self.sources.len();
-                tracing::warn!(unacknowledged, "segments wait for the next agent");
-            }
-            return Ok(true);
-        }
-        match self.directory.agent_lock() {
-            Ok(lock) => {
-                self.lock = Some(lock);
+        for place in &mut self.places {
+            if !place.leave()? {
                 self.last_live = clock::now();
                 self.last_busy = self.last_live;
-                Ok(false)
+                return Ok(false);
             }
-            // The worker has brought an agent of its own.
-            Err(AgentLockError::Held { .. }) => Ok(true),
-            Err(error) => Err(error.into()),
+        }
+        self.warn_of_unacknowledged();
+        Ok(true)
+    }
+
+    fn unacknowledged(&mut self) -> usize {
+        self.places.iter_mut().map(|place| place.held().unacknowledged()).sum()
+    }
+
+    fn warn_of_unacknowledged(&mut self) {
+        let unacknowledged = self.unacknowledged();
+        if unacknowledged > 0 {
+            tracing::warn!(unacknowledged, "sources wait for the next agent");
         }
     }
 
-    /// Pushes everything once more. What is not acknowledged in time stays in its segment for the next agent.
+    /// Pushes everything once more. What is not acknowledged in time stays where it is for the next agent.
     async fn drain(mut self) -> Result<(), AgentError> {
         let drained = tokio::time::timeout(self.settings.drain_timeout, self.push_all()).await;
         if drained.is_err() {
-            let unacknowledged = self.sources.values().filter(|source| !source.is_acknowledged()).count();
-            tracing::warn!(unacknowledged, "segments wait for the next agent");
+            self.warn_of_unacknowledged();
         }
         drained.unwrap_or(Ok(()))
     }
@@ -326,15 +319,15 @@ impl Agent {
     async fn push_all(&mut self) -> Result<(), AgentError> {
         self.scan()?;
         let now = clock::now();
-        self.sources.values_mut().for_each(|source| source.push_last(now));
+        self.places.iter_mut().for_each(|place| place.held().push_last(now));
         let mut ticks = tokio::time::interval(self.settings.scan_interval);
-        while !self.sources.values().all(Source::is_acknowledged) {
-            self.send();
+        while self.unacknowledged() > 0 {
             tokio::select! {
                 Some(outcome) = self.under_way.join_next() => self.take(outcome),
-                _ = ticks.tick() => {}
+                _ = ticks.tick() => self.send(),
             }
         }
-        self.release()
+        let now = clock::now();
+        self.places.iter_mut().try_for_each(|place| place.release(now))
     }
 }

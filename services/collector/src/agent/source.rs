@@ -1,21 +1,28 @@
-//! One segment and the pushers that bring its values to the targets.
+//! One source and the pushers that bring its values to the targets.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{collections::HashMap, sync::Arc};
 
-use metrifold_model::{Epoch, Incarnation, Namespace, Seq, Values};
-use metrifold_segment::{Holder, HolderError, HolderState, Liveness, SegmentError, SegmentReader};
-use metrifold_session::{Answer, Instant, Payload, Push, Pusher, PusherSettings, PusherState, Step};
+use metrifold_model::{Incarnation, Namespace, Seq, Values};
+use metrifold_session::{Answer, Instant, Payload, Push, Pusher, PusherSettings, Step};
 
-use crate::target::{self, Target};
+use super::memory::{Memory, SourceError};
+use crate::target::Target;
 
-/// A segment under this agent's care.
-pub(super) struct Source {
-    reader: SegmentReader,
+/// Tells a source from the others of its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct SourceKey(pub(super) u64);
+
+/// Where sources are pushed, and at which pace.
+pub(super) struct Lanes {
+    pub(super) targets: Vec<Arc<dyn Target>>,
+    pub(super) pusher: PusherSettings,
+}
+
+/// A source under this agent's care.
+pub(super) struct Source<M> {
+    memory: M,
     lanes: Vec<Lane>,
-    /// The values at the scan that first found the lock gone.
+    /// The values at the scan that first found the process gone.
     values_at_death: Option<Values>,
     has_ended: bool,
 }
@@ -23,8 +30,6 @@ pub(super) struct Source {
 /// One target's side of a source.
 struct Lane {
     pusher: Pusher,
-    holder: Holder,
-    target: u64,
     /// A call is under way; its outcome comes back through [`Source::answered`] or [`Source::failed`].
     is_sending: bool,
     is_done: bool,
@@ -32,15 +37,8 @@ struct Lane {
     wants_last: bool,
     /// The last answer was a refusal.
     was_refused: bool,
-}
-
-/// Why a segment cannot be served now.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum SourceError {
-    #[error(transparent)]
-    Segment(#[from] SegmentError),
-    #[error(transparent)]
-    Holder(#[from] HolderError),
+    /// The target has values of this source that this agent sent.
+    has_values: bool,
 }
 
 /// A push to send, and to which target.
@@ -49,41 +47,45 @@ pub(super) struct Outgoing {
     pub(super) push: Push,
 }
 
-impl Source {
-    /// Opens a segment, going on where a former agent stopped.
-    pub(super) fn open(
-        path: PathBuf,
-        targets: &[Arc<dyn Target>],
-        settings: PusherSettings,
-        now: Instant,
-    ) -> Result<Source, SourceError> {
-        let reader = SegmentReader::open(&path)?;
-        let ids: Vec<_> = targets.iter().map(|target| target::id(target.as_ref())).collect();
-        let lanes = ids.iter().map(|&id| {
-            let holder = hold(&path, id, &ids)?;
-            let pusher = match holder.load() {
-                Some(state) => Pusher::resume(pusher_state(state), reader.header().worker(), settings, now),
-                None => Pusher::new(reader.header().incarnation, reader.header().worker(), settings, now),
+impl<M: Memory> Source<M> {
+    /// Goes on where a former agent stopped.
+    pub(super) fn new(memory: M, lanes: &Lanes, now: Instant) -> Source<M> {
+        let lane = |index: usize| {
+            let pusher = match memory.load(index) {
+                Some(state) => Pusher::resume(state, memory.worker(), lanes.pusher, now),
+                None => Pusher::new(memory.incarnation(), memory.worker(), lanes.pusher, now),
             };
-            Ok(Lane {
+            Lane {
                 pusher,
-                holder,
-                target: id,
                 is_sending: false,
-                is_done: false,
+                is_done: memory.has_ended(index),
                 wants_last: false,
                 was_refused: false,
-            })
-        });
-        let lanes = lanes.collect::<Result<_, HolderError>>()?;
-        Ok(Source { reader, lanes, values_at_death: None, has_ended: false })
+                has_values: false,
+            }
+        };
+        let lanes = (0..lanes.targets.len()).map(lane).collect();
+        Source { memory, lanes, values_at_death: None, has_ended: false }
     }
 
-    pub(super) fn namespace(&self) -> &Namespace {
-        &self.reader.header().namespace
+    pub(super) fn memory(&self) -> &M {
+        &self.memory
     }
 
-    /// Whether the worker is dead for sure.
+    pub(super) fn memory_mut(&mut self) -> &mut M {
+        &mut self.memory
+    }
+
+    pub(super) fn into_memory(self) -> M {
+        self.memory
+    }
+
+    /// The id under which a target knows the source now.
+    pub(super) fn incarnation(&self, lane: usize) -> Incarnation {
+        self.lanes[lane].pusher.state().incarnation
+    }
+
+    /// Whether the process is dead for sure.
     pub(super) fn has_ended(&self) -> bool {
         self.has_ended
     }
@@ -103,17 +105,22 @@ impl Source {
         self.lanes.iter().all(|lane| lane.is_done || (lane.pusher.is_acknowledged() && !lane.wants_last))
     }
 
-    /// Looks whether the worker still lives. It is dead when its lock was gone at two scans with the same values: a
-    /// child that has just forked may write for a moment after its parent's lock was dropped.
+    /// Whether the first target has, or will never take, values of this source.
+    pub(super) fn has_arrived(&self) -> bool {
+        self.lanes.first().is_none_or(|lane| lane.is_done || lane.has_values || lane.was_refused)
+    }
+
+    /// Looks whether the process still lives. It is dead when it was gone at two scans with the same values: a child
+    /// that has just forked may write for a moment after its parent's lock was dropped.
     pub(super) fn examine(&mut self, now: Instant) -> Result<(), SourceError> {
         if self.has_ended {
             return Ok(());
         }
-        if self.reader.liveness()? == Liveness::Alive {
+        if self.memory.is_alive()? {
             self.values_at_death = None;
             return Ok(());
         }
-        let (_, values) = self.reader.refresh()?;
+        let (_, values) = self.memory.refresh()?;
         if self.values_at_death.as_ref() == Some(&values) {
             self.has_ended = true;
             self.lanes.iter_mut().for_each(|lane| lane.pusher.hurry(now));
@@ -122,11 +129,11 @@ impl Source {
         Ok(())
     }
 
-    /// What is to be sent now. What a push says is in the segment before it is sent.
-    pub(super) fn outgoing(
+    /// What is to be sent now. What a push says is in the memory before it is sent.
+    fn outgoing(
         &mut self,
         now: Instant,
-        fresh: impl Fn() -> Incarnation,
+        fresh: &dyn Fn() -> Incarnation,
     ) -> Result<Vec<Outgoing>, SourceError> {
         let mut outgoing = Vec::new();
         for index in 0..self.lanes.len() {
@@ -140,13 +147,13 @@ impl Source {
                     lane.is_done = true;
                     continue;
                 }
-                Step::Resend(push) => push,
+                Step::Resend(push) => *push,
                 Step::Gather => {
-                    let (descriptors, values) = self.reader.refresh()?;
+                    let (descriptors, values) = self.memory.refresh()?;
                     let push = lane.pusher.offer(now, descriptors, values, self.has_ended);
                     // A first push carries no values yet.
                     lane.wants_last &= push.payload == Payload::Hello;
-                    lane.holder.record_sent(&holder_state(lane.pusher.state(), lane.target))?;
+                    self.memory.record_sent(index, lane.pusher.state(), push.ended)?;
                     push
                 }
             };
@@ -158,32 +165,21 @@ impl Source {
 
     /// Takes an answer. The last values do not wait for the interval once the target takes what it is sent; otherwise
     /// the pusher's own pace holds, lest a source that is refused keeps agent and target busy.
-    pub(super) fn answered(&mut self, lane: usize, now: Instant, seq: Seq, answer: Answer) {
+    fn answered(&mut self, lane: usize, now: Instant, seq: Seq, answer: Answer) {
         let has_ended = self.has_ended;
-        let lane = &mut self.lanes[lane];
-        lane.is_sending = false;
-        lane.was_refused = matches!(answer, Answer::Refused(_));
-        lane.pusher.answered(now, seq, answer);
-        let state = lane.pusher.state();
-        let epoch = state.epoch.map_or(0, |epoch| epoch.0);
-        lane.holder.record_answer(state.acked.0, epoch, state.answered.0);
-        if matches!(answer, Answer::Ok { .. }) && (has_ended || lane.wants_last) {
-            lane.pusher.hurry(now);
+        let at = &mut self.lanes[lane];
+        at.is_sending = false;
+        at.was_refused = matches!(answer, Answer::Refused(_));
+        at.pusher.answered(now, seq, answer);
+        at.has_values |= at.pusher.is_acknowledged();
+        self.memory.record_answer(lane, at.pusher.state());
+        if matches!(answer, Answer::Ok { .. }) && (has_ended || at.wants_last) {
+            at.pusher.hurry(now);
         }
     }
 
-    /// A call got no answer; the pusher sends it again when it is time.
-    pub(super) fn failed(&mut self, lane: usize) {
-        self.lanes[lane].is_sending = false;
-    }
-
-    /// The target answers again.
-    pub(super) fn reconnected(&mut self, lane: usize, now: Instant) {
-        self.lanes[lane].pusher.reconnected(now);
-    }
-
     /// One more push to every target, with the values of now.
-    pub(super) fn push_last(&mut self, now: Instant) {
+    fn push_last(&mut self, now: Instant) {
         for lane in &mut self.lanes {
             lane.wants_last = true;
             lane.pusher.hurry(now);
@@ -191,40 +187,131 @@ impl Source {
     }
 }
 
-/// Takes the area of target `id`, if need be from a target that a former agent had and this one has not (`ids`).
-fn hold(path: &Path, id: u64, ids: &[u64]) -> Result<Holder, HolderError> {
-    match Holder::open(path, id) {
-        Err(HolderError::NoFreeArea { targets, .. }) => {
-            for former in targets.iter().filter(|former| !ids.contains(former)) {
-                Holder::release(path, *former)?;
+/// The sources of one place.
+pub(super) struct Sources<M>(HashMap<SourceKey, Source<M>>);
+
+impl<M> Default for Sources<M> {
+    fn default() -> Self {
+        Sources(HashMap::new())
+    }
+}
+
+impl<M: Memory> Sources<M> {
+    pub(super) fn insert(&mut self, key: SourceKey, source: Source<M>) {
+        self.0.insert(key, source);
+    }
+
+    pub(super) fn get_mut(&mut self, key: SourceKey) -> Option<&mut Source<M>> {
+        self.0.get_mut(&key)
+    }
+
+    pub(super) fn contains(&self, key: SourceKey) -> bool {
+        self.0.contains_key(&key)
+    }
+
+    pub(super) fn remove(&mut self, key: SourceKey) -> Option<Source<M>> {
+        self.0.remove(&key)
+    }
+
+    pub(super) fn retain(&mut self, keep: impl Fn(SourceKey, &Source<M>) -> bool) {
+        self.0.retain(|key, source| keep(*key, source));
+    }
+
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (SourceKey, &mut Source<M>)> {
+        self.0.iter_mut().map(|(key, source)| (*key, source))
+    }
+
+    /// Takes out those that every target has acknowledged to the last value.
+    pub(super) fn take_done(&mut self) -> Vec<(SourceKey, Source<M>)> {
+        self.0.extract_if(|_, source| source.is_done()).collect()
+    }
+
+    /// Those whose process lives, and the others.
+    pub(super) fn count(&self) -> (usize, usize) {
+        let live = self.0.values().filter(|source| !source.has_ended()).count();
+        (live, self.0.len() - live)
+    }
+}
+
+/// Sources of any kind, as far as pushing them goes.
+pub(super) trait Held {
+    /// The pushes that are due, and the sources that cannot be read; of one source if one is named.
+    fn outgoing(&mut self, only: Option<SourceKey>, now: Instant, fresh: &dyn Fn() -> Incarnation) -> Due;
+
+    fn push_answered(&mut self, key: SourceKey, lane: usize, now: Instant, seq: Seq, answer: Answer);
+
+    /// A call got no answer; the pusher sends it again when it is time.
+    fn push_failed(&mut self, key: SourceKey, lane: usize);
+
+    /// A target answers again.
+    fn reconnected(&mut self, lane: usize, now: Instant);
+
+    /// One more push of everything, with the values of now.
+    fn push_last(&mut self, now: Instant);
+
+    /// Sources that are still owed a push.
+    fn owed(&self) -> usize;
+
+    /// Sources of which something is not acknowledged.
+    fn unacknowledged(&self) -> usize;
+
+    /// Whether the first target has values of every source.
+    fn have_arrived(&self) -> bool;
+}
+
+/// What [`Held::outgoing`] found.
+#[derive(Default)]
+pub(super) struct Due {
+    pub(super) pushes: Vec<(SourceKey, Namespace, Outgoing)>,
+    pub(super) unreadable: Vec<(SourceKey, SourceError)>,
+}
+
+impl<M: Memory> Held for Sources<M> {
+    fn outgoing(&mut self, only: Option<SourceKey>, now: Instant, fresh: &dyn Fn() -> Incarnation) -> Due {
+        let mut due = Due::default();
+        let mut look = |key: SourceKey, source: &mut Source<M>| match source.outgoing(now, fresh) {
+            Ok(pushes) => {
+                let namespace = source.memory.namespace();
+                due.pushes.extend(pushes.into_iter().map(|push| (key, namespace.clone(), push)));
             }
-            Holder::open(path, id)
+            Err(error) => due.unreadable.push((key, error)),
+        };
+        match only {
+            Some(key) => self.0.get_mut(&key).into_iter().for_each(|source| look(key, source)),
+            None => self.0.iter_mut().for_each(|(key, source)| look(*key, source)),
         }
-        opened => opened,
+        due
     }
-}
 
-fn pusher_state(state: HolderState) -> PusherState {
-    PusherState {
-        incarnation: Incarnation(state.incarnation),
-        sent: Seq(state.sent),
-        acked: Seq(state.acked),
-        epoch: (state.epoch != 0).then_some(Epoch(state.epoch)),
-        values: (!state.values.slots.is_empty()).then_some(state.values),
-        base: state.base,
-        answered: Instant(state.answered),
+    fn push_answered(&mut self, key: SourceKey, lane: usize, now: Instant, seq: Seq, answer: Answer) {
+        if let Some(source) = self.0.get_mut(&key) {
+            source.answered(lane, now, seq, answer);
+        }
     }
-}
 
-fn holder_state(state: &PusherState, target: u64) -> HolderState {
-    HolderState {
-        target,
-        epoch: state.epoch.map_or(0, |epoch| epoch.0),
-        acked: state.acked.0,
-        answered: state.answered.0,
-        sent: state.sent.0,
-        incarnation: state.incarnation.0,
-        values: state.values.clone().unwrap_or_default(),
-        base: state.base.clone(),
+    fn push_failed(&mut self, key: SourceKey, lane: usize) {
+        if let Some(source) = self.0.get_mut(&key) {
+            source.lanes[lane].is_sending = false;
+        }
+    }
+
+    fn reconnected(&mut self, lane: usize, now: Instant) {
+        self.0.values_mut().for_each(|source| source.lanes[lane].pusher.reconnected(now));
+    }
+
+    fn push_last(&mut self, now: Instant) {
+        self.0.values_mut().for_each(|source| source.push_last(now));
+    }
+
+    fn owed(&self) -> usize {
+        self.0.values().filter(|source| source.is_owed()).count()
+    }
+
+    fn unacknowledged(&self) -> usize {
+        self.0.values().filter(|source| !source.is_acknowledged()).count()
+    }
+
+    fn have_arrived(&self) -> bool {
+        self.0.values().all(Source::has_arrived)
     }
 }

@@ -54,10 +54,9 @@ pub(crate) async fn wipe(settings: Settings, is_meant: bool, forget: bool) -> Re
 
 async fn fold(access: &Access, shard: ShardIndex, sources: &[Incarnation]) -> Result<usize, AdminError> {
     let mut folded = 0;
+    let policy = access.settings.archive_policy();
     for batch in sources.chunks(BATCH) {
-        folded += access
-            .change(shard, |snapshot| retirement(snapshot, batch, &access.settings.workers.per_worker_labels))
-            .await?;
+        folded += access.change(shard, |snapshot| retirement(snapshot, batch, &policy)).await?;
     }
     Ok(folded)
 }

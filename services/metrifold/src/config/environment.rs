@@ -7,17 +7,28 @@ use metrifold_dial::RedisAddress;
 use super::{ConfigProblem, Layer, keys, load::nearest};
 
 /// Read by workers; servers know these names so that one environment can serve both.
-const CLIENT_VARIABLES: [&str; 6] = [
+const CLIENT_VARIABLES: [&str; 8] = [
     "METRIFOLD_TARGET",
     "METRIFOLD_NAMESPACE",
     "METRIFOLD_INSTANCE",
     "METRIFOLD_PUSH_INTERVAL",
     "METRIFOLD_EXIT_TIMEOUT",
     "METRIFOLD_LABELS",
+    "METRIFOLD_TOKEN",
+    "METRIFOLD_TOKEN_FILE",
 ];
 
 /// Read by what starts servers: the Python package and the test harness.
 const STARTER_VARIABLES: [&str; 2] = ["METRIFOLD_BINARY", "METRIFOLD_VENV"];
+
+/// The guide's TLS, and our names for it.
+const SSL_VARIABLES: [(&str, &str); 5] = [
+    ("PROMETHEUS_SSL_CERTFILE", "web.cert_file"),
+    ("PROMETHEUS_SSL_KEYFILE", "web.key_file"),
+    ("PROMETHEUS_SSL_CLIENT_CAFILE", "web.client_ca_file"),
+    ("PROMETHEUS_SSL_CLIENT_CAPATH", "web.client_ca_path"),
+    ("PROMETHEUS_SSL_CLIENT_AUTH_REQUIRED", "web.client_auth_required"),
+];
 
 const PREFIX: &str = "METRIFOLD_";
 
@@ -36,8 +47,10 @@ pub(super) fn read(variables: &[(String, String)]) -> Environment {
     let given: BTreeMap<&str, &str> = pairs.filter(|(_, value)| !value.is_empty()).collect();
     let mut environment = Environment::default();
     environment.read_listen(&given);
+    environment.read_ssl(&given);
     environment.read_redis(&given);
-    environment.read_unsupported(&given);
+    environment.read_sidecar(&given);
+    environment.read_files(&given);
     environment.read_client(&given);
     environment.read_own(&given);
     environment
@@ -69,13 +82,21 @@ impl Environment {
             let part =
                 |name, default| given.get(name).copied().filter(|text| !text.is_empty()).unwrap_or(default);
             let (host, port) = (part("REDIS_HOST", "127.0.0.1"), part("REDIS_PORT", "6379"));
-            match RedisAddress::from_parts(host, port, part("REDIS_DB", "0"), part("REDIS_PASSWORD", "")) {
+            let (database, password) = (part("REDIS_DB", "0"), part("REDIS_PASSWORD", ""));
+            let is_tls = match keys::truth(part("REDIS_SSL", "false")) {
+                Ok(is_tls) => is_tls,
+                Err(message) => return self.refuse("redis.url", "REDIS_SSL", message),
+            };
+            match RedisAddress::from_parts(host, port, database, password, is_tls) {
                 Ok(url) => self.set("redis.url", url.reveal(), "REDIS_ENABLED and REDIS_*"),
                 Err(error) => self.refuse("redis.url", "REDIS_*", error.to_string()),
             }
         }
-        if let Some(prefix) = given.get("REDIS_KEY_PREFIX") {
-            self.set("redis.namespace", *prefix, "REDIS_KEY_PREFIX");
+        match given.get("REDIS_KEY_PREFIX") {
+            Some(prefix) => self.set("redis.namespace", *prefix, "REDIS_KEY_PREFIX"),
+            // Where workers with the same variables push.
+            None if is_enabled => self.set("redis.namespace", "gunicorn", "REDIS_ENABLED"),
+            None => {}
         }
         if let Some(seconds) = given.get("REDIS_TTL_SECONDS") {
             self.set("workers.ttl", format!("{seconds}s"), "REDIS_TTL_SECONDS");
@@ -85,33 +106,41 @@ impl Environment {
         }
     }
 
-    fn read_unsupported(&mut self, given: &BTreeMap<&str, &str>) {
-        let is_true = |name: &str| given.get(name).is_some_and(|text| keys::truth(text) == Ok(true));
+    fn read_ssl(&mut self, given: &BTreeMap<&str, &str>) {
         for (name, value) in given.range("PROMETHEUS_SSL_".."PROMETHEUS_SSL`") {
-            if !matches!(keys::truth(value), Ok(false)) {
-                self.problems.push(ConfigProblem::NotYet {
-                    name: (*name).to_owned(),
-                    what: "TLS".into(),
-                    instead: "unset it and serve plain HTTP behind a proxy that ends TLS".into(),
-                });
+            match SSL_VARIABLES.iter().find(|(known, _)| known == name) {
+                Some((_, key)) => self.set(*key, *value, *name),
+                None => self.problems.push(ConfigProblem::Unknown {
+                    key: (*name).to_owned(),
+                    origin: "the environment".into(),
+                    suggestion: nearest(name, SSL_VARIABLES.iter().map(|(known, _)| *known)),
+                }),
             }
         }
-        if is_true("SIDECAR_MODE") {
-            self.problems.push(ConfigProblem::NotYet {
-                name: "SIDECAR_MODE".into(),
-                what: "reading the files of another container".into(),
-                instead: "unset it and let the workers call metrifold.install()".into(),
-            });
+    }
+
+    fn read_sidecar(&mut self, given: &BTreeMap<&str, &str>) {
+        let is_true = |name: &str| given.get(name).is_some_and(|text| keys::truth(text) == Ok(true));
+        if !is_true("SIDECAR_MODE") {
+            return;
         }
-        if given.contains_key("PROMETHEUS_MULTIPROC_DIR") {
-            self.notices.push(
-                "PROMETHEUS_MULTIPROC_DIR is set, but this version does not read prometheus_client's files: only \
-                 workers that use metrifold are shown"
-                    .into(),
-            );
+        self.set("exporter.sidecar_metrics", "true", "SIDECAR_MODE");
+        if !is_true("REDIS_ENABLED") && !given.contains_key("PROMETHEUS_MULTIPROC_DIR") {
+            let message = "a sidecar shows what other processes counted; say where that is with \
+                           PROMETHEUS_MULTIPROC_DIR or REDIS_ENABLED=true, or unset SIDECAR_MODE";
+            self.refuse("agent.multiproc_dir", "SIDECAR_MODE", message.into());
         }
-        if is_true("CLEANUP_DB_FILES") {
-            self.notices.push("CLEANUP_DB_FILES has nothing to clean up: no files are written".into());
+    }
+
+    fn read_files(&mut self, given: &BTreeMap<&str, &str>) {
+        // prometheus_client still knows the name in small letters.
+        for name in ["prometheus_multiproc_dir", "PROMETHEUS_MULTIPROC_DIR"] {
+            if let Some(directory) = given.get(name) {
+                self.set("agent.multiproc_dir", *directory, name);
+            }
+        }
+        if let Some(text) = given.get("CLEANUP_DB_FILES") {
+            self.set("agent.cleanup", *text, "CLEANUP_DB_FILES");
         }
     }
 
@@ -123,6 +152,16 @@ impl Environment {
         }
         if let Some(namespace) = given.get("METRIFOLD_NAMESPACE") {
             self.set("redis.namespace", *namespace, "METRIFOLD_NAMESPACE");
+        }
+        for (name, key) in
+            [("METRIFOLD_TOKEN", "upstream.token"), ("METRIFOLD_TOKEN_FILE", "upstream.token_file")]
+        {
+            if let Some(value) = given.get(name) {
+                self.set(key, *value, name);
+            }
+        }
+        if let Some(instance) = given.get("METRIFOLD_INSTANCE") {
+            self.set("agent.instance", *instance, "METRIFOLD_INSTANCE");
         }
         if let Some(interval) = given.get("METRIFOLD_PUSH_INTERVAL") {
             self.set("agent.push_interval", *interval, "METRIFOLD_PUSH_INTERVAL");

@@ -23,16 +23,6 @@ pub enum ConfigProblem {
         /// What is wrong and what to write instead.
         message: String,
     },
-    /// A feature that would change what is served if it were left out silently.
-    #[error("{name}: {what} is not supported yet by this version; {instead}")]
-    NotYet {
-        /// The variable.
-        name: String,
-        /// What it asks for.
-        what: String,
-        /// What to do.
-        instead: String,
-    },
     /// The file cannot be read.
     #[error("configuration file {path}: {message}")]
     File {

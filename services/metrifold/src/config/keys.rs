@@ -8,10 +8,11 @@ use std::{
     time::Duration,
 };
 
+use metrifold_collector::PidLiveness;
 use metrifold_dial::DialError;
-use metrifold_model::{LabelNames, Namespace};
+use metrifold_model::{LabelNames, Namespace, limits};
 
-use super::Settings;
+use super::{Secret, Settings, settings::ARCHIVE_LABELS_MAX};
 
 /// One setting.
 pub(super) struct Key {
@@ -36,9 +37,39 @@ pub(super) const ALL: &[Key] = &[
         show: |of| optional(of.http.unix_socket.as_ref().map(|path| path.display())),
     },
     Key {
+        name: "web.config_file",
+        set: |to, text| path(text).map(|value| to.web.config_file = Some(value)),
+        show: |of| optional(of.web.config_file.as_ref().map(|path| path.display())),
+    },
+    Key {
+        name: "web.cert_file",
+        set: |to, text| path(text).map(|value| to.web.cert_file = Some(value)),
+        show: |of| optional(of.web.cert_file.as_ref().map(|path| path.display())),
+    },
+    Key {
+        name: "web.key_file",
+        set: |to, text| path(text).map(|value| to.web.key_file = Some(value)),
+        show: |of| optional(of.web.key_file.as_ref().map(|path| path.display())),
+    },
+    Key {
+        name: "web.client_ca_file",
+        set: |to, text| path(text).map(|value| to.web.client_ca_file = Some(value)),
+        show: |of| optional(of.web.client_ca_file.as_ref().map(|path| path.display())),
+    },
+    Key {
+        name: "web.client_ca_path",
+        set: |to, text| path(text).map(|value| to.web.client_ca_path = Some(value)),
+        show: |of| optional(of.web.client_ca_path.as_ref().map(|path| path.display())),
+    },
+    Key {
+        name: "web.client_auth_required",
+        set: |to, text| truth(text).map(|value| to.web.client_auth_required = value),
+        show: |of| of.web.client_auth_required.to_string(),
+    },
+    Key {
         name: "store.data_dir",
         set: |to, text| path(text).map(|value| to.store.data_dir = Some(value)),
-        show: |of| optional(of.store.data_dir.as_ref().map(|path| path.display())),
+        show: |of| optional(of.data_dir().as_ref().map(|path| path.display())),
     },
     Key {
         name: "store.settle",
@@ -75,6 +106,19 @@ pub(super) const ALL: &[Key] = &[
         show: |of| optional(of.upstream.target.as_ref()),
     },
     Key {
+        name: "upstream.token",
+        set: |to, text| {
+            to.upstream.token = Some(Secret::new(text));
+            Ok(())
+        },
+        show: |of| optional(of.upstream.token.as_ref()),
+    },
+    Key {
+        name: "upstream.token_file",
+        set: |to, text| path(text).map(|value| to.upstream.token_file = Some(value)),
+        show: |of| optional(of.upstream.token_file.as_ref().map(|path| path.display())),
+    },
+    Key {
         name: "agent.segment_dir",
         set: |to, text| path(text).map(|value| to.agent.segment_dir = value),
         show: |of| of.agent.segment_dir.display().to_string(),
@@ -93,6 +137,33 @@ pub(super) const ALL: &[Key] = &[
         name: "agent.push_interval",
         set: |to, text| span(text).map(|value| to.agent.push_interval = value),
         show: |of| shown(of.agent.push_interval),
+    },
+    Key {
+        name: "agent.multiproc_dir",
+        set: |to, text| {
+            // Empty on purpose: a flag that overrides a variable which is meant for others.
+            to.agent.multiproc_dir = Some(text).filter(|text| !text.is_empty()).map(PathBuf::from);
+            Ok(())
+        },
+        show: |of| optional(of.agent.multiproc_dir.as_ref().map(|path| path.display())),
+    },
+    Key {
+        name: "agent.liveness",
+        set: |to, text| liveness(text).map(|value| to.agent.liveness = value),
+        show: |of| match of.agent.liveness {
+            PidLiveness::Pid => "pid".into(),
+            PidLiveness::Off => "off".into(),
+        },
+    },
+    Key {
+        name: "agent.cleanup",
+        set: |to, text| truth(text).map(|value| to.agent.cleanup = value),
+        show: |of| of.agent.cleanup.to_string(),
+    },
+    Key {
+        name: "agent.instance",
+        set: |to, text| instance(text).map(|value| to.agent.instance = Some(value)),
+        show: |of| of.instance(),
     },
     Key {
         name: "workers.ttl",
@@ -125,9 +196,34 @@ pub(super) const ALL: &[Key] = &[
         show: |of| of.workers.per_worker_labels.iter().collect::<Vec<_>>().join(","),
     },
     Key {
+        name: "workers.archive_labels",
+        set: |to, text| archive_labels(text).map(|value| to.workers.archive_labels = value),
+        show: |of| of.workers.archive_labels.iter().collect::<Vec<_>>().join(","),
+    },
+    Key {
         name: "exporter.scrape_timeout",
         set: |to, text| span(text).map(|value| to.exporter.scrape_timeout = value),
         show: |of| shown(of.exporter.scrape_timeout),
+    },
+    Key {
+        name: "exporter.serve_stale",
+        set: |to, text| span_or_zero(text).map(|value| to.exporter.serve_stale = value),
+        show: |of| shown(of.exporter.serve_stale),
+    },
+    Key {
+        name: "exporter.own_metrics",
+        set: |to, text| truth(text).map(|value| to.exporter.own_metrics = value),
+        show: |of| of.exporter.own_metrics.to_string(),
+    },
+    Key {
+        name: "exporter.sidecar_metrics",
+        set: |to, text| truth(text).map(|value| to.exporter.sidecar_metrics = value),
+        show: |of| of.exporter.sidecar_metrics.to_string(),
+    },
+    Key {
+        name: "exporter.group_by",
+        set: |to, text| label_names(text).map(|value| to.exporter.group_by = value),
+        show: |of| of.exporter.group_by.iter().collect::<Vec<_>>().join(","),
     },
     Key {
         name: "log.level",
@@ -149,6 +245,22 @@ pub(super) const ALL: &[Key] = &[
     },
 ];
 
+fn liveness(text: &str) -> Result<PidLiveness, String> {
+    match text {
+        "pid" => Ok(PidLiveness::Pid),
+        // YAML takes a bare off for false.
+        "off" | "false" => Ok(PidLiveness::Off),
+        _ => Err(format!("{text:?} is not known; use pid or off")),
+    }
+}
+
+fn instance(text: &str) -> Result<String, String> {
+    match text.len() {
+        1..=limits::IDENTITY_BYTES_MAX => Ok(text.to_owned()),
+        _ => Err(format!("must have 1 to {} bytes", limits::IDENTITY_BYTES_MAX)),
+    }
+}
+
 /// Names separated by commas.
 fn label_names(text: &str) -> Result<LabelNames, String> {
     let is_name = |name: &str| {
@@ -160,6 +272,21 @@ fn label_names(text: &str) -> Result<LabelNames, String> {
     match names.iter().find(|name| !is_name(name)) {
         Some(name) => Err(format!("{name:?} is no label name: letters, digits and _, separated by commas")),
         None => Ok(names.into_iter().collect()),
+    }
+}
+
+/// Names of workers' labels that can stand beside those of any series.
+fn archive_labels(text: &str) -> Result<LabelNames, String> {
+    let names = label_names(text)?;
+    let is_taken = |name: &&str| matches!(*name, "pid" | "le" | "quantile") || name.starts_with("__");
+    if let Some(name) = names.iter().find(is_taken) {
+        return Err(format!(
+            "{name:?} cannot be kept; pid, le, quantile and names that begin with __ have meanings of their own"
+        ));
+    }
+    match names.len() {
+        0..=ARCHIVE_LABELS_MAX => Ok(names),
+        count => Err(format!("{count} labels are too many; at most {ARCHIVE_LABELS_MAX} can be kept")),
     }
 }
 

@@ -6,17 +6,20 @@
 mod environment;
 mod error;
 mod file;
+mod guide;
 mod keys;
 mod layer;
 mod load;
+mod secret;
 mod settings;
 mod target;
 
 pub use error::{ConfigErrors, ConfigProblem};
 pub use layer::Layer;
 pub use load::{Inputs, Loaded, load};
+pub use secret::Secret;
 pub use settings::{
     AgentSection, ExporterSection, HttpSection, RedisSection, Settings, StoreSection, UpstreamSection,
-    WorkersSection,
+    WebSection, WorkersSection,
 };
 pub use target::Target;

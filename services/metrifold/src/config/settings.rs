@@ -2,11 +2,16 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
+use metrifold_channel::{ChannelError, Token};
+use metrifold_collector::PidLiveness;
 use metrifold_dial::RedisAddress;
+use metrifold_gate::{CertificateFiles, Source};
 use metrifold_model::{LabelNames, Namespace};
+use metrifold_segment::MultiprocDirectory;
+use metrifold_session::ArchivePolicy;
 use metrifold_telemetry::LogSettings;
 
-use super::{ConfigProblem, Target};
+use super::{ConfigProblem, Secret, Target};
 
 /// Push intervals that `store.settle` waits by default.
 const SETTLE_INTERVALS: u32 = 3;
@@ -16,6 +21,8 @@ const SETTLE_INTERVALS: u32 = 3;
 pub struct Settings {
     /// `http.*`
     pub http: HttpSection,
+    /// `web.*`
+    pub web: WebSection,
     /// `store.*`
     pub store: StoreSection,
     /// `redis.*`
@@ -44,6 +51,73 @@ pub struct HttpSection {
 impl Default for HttpSection {
     fn default() -> Self {
         HttpSection { listen: SocketAddr::from(([127, 0, 0, 1], 9091)), unix_socket: None }
+    }
+}
+
+/// Who may come in: a file of rules, or certificate files alone.
+#[derive(Clone, Debug, Default)]
+pub struct WebSection {
+    /// A `web.config.yml` as Prometheus's exporters read it. None: plain text, and everybody may come in.
+    pub config_file: Option<PathBuf>,
+    /// The server's certificate, without a `web.config.yml`.
+    pub cert_file: Option<PathBuf>,
+    /// Its key.
+    pub key_file: Option<PathBuf>,
+    /// Authorities of clients, in one file.
+    pub client_ca_file: Option<PathBuf>,
+    /// Authorities of clients, in the files of a directory.
+    pub client_ca_path: Option<PathBuf>,
+    /// Whether clients must show a certificate of these authorities. Default false.
+    pub client_auth_required: bool,
+}
+
+impl WebSection {
+    /// Where the rules stand. What does not fit together is found by [`WebSection::check`].
+    pub fn source(&self) -> Source {
+        match (&self.config_file, &self.cert_file, &self.key_file) {
+            (Some(path), ..) => Source::File(path.clone()),
+            (None, Some(cert), Some(key)) => Source::Certificates(CertificateFiles {
+                cert: cert.clone(),
+                key: key.clone(),
+                client_ca: self.client_ca_file.clone(),
+                client_ca_directory: self.client_ca_path.clone(),
+                is_client_auth_required: self.client_auth_required,
+            }),
+            (None, ..) => Source::Open,
+        }
+    }
+
+    fn check(&self) -> Vec<ConfigProblem> {
+        let given = [
+            ("web.cert_file (PROMETHEUS_SSL_CERTFILE)", self.cert_file.is_some()),
+            ("web.key_file (PROMETHEUS_SSL_KEYFILE)", self.key_file.is_some()),
+            ("web.client_ca_file (PROMETHEUS_SSL_CLIENT_CAFILE)", self.client_ca_file.is_some()),
+            ("web.client_ca_path (PROMETHEUS_SSL_CLIENT_CAPATH)", self.client_ca_path.is_some()),
+            ("web.client_auth_required (PROMETHEUS_SSL_CLIENT_AUTH_REQUIRED)", self.client_auth_required),
+        ];
+        let names: Vec<_> = given.iter().filter(|(_, is_given)| *is_given).map(|(name, _)| *name).collect();
+        let names = names.join(", ");
+        let has_authorities = self.client_ca_file.is_some() || self.client_ca_path.is_some();
+        let problem = if names.is_empty() {
+            return Vec::new();
+        } else if self.config_file.is_some() {
+            format!(
+                "web.config_file says everything about TLS, so that {names} would be ignored; move it to \
+                 tls_server_config in that file, or leave web.config_file out"
+            )
+        } else if self.cert_file.is_none() || self.key_file.is_none() {
+            format!(
+                "{names}: TLS needs both web.cert_file (PROMETHEUS_SSL_CERTFILE) and web.key_file \
+                 (PROMETHEUS_SSL_KEYFILE)"
+            )
+        } else if self.client_auth_required && !has_authorities {
+            "web.client_auth_required needs the authorities that sign the certificates of your clients; name them by \
+             web.client_ca_file (PROMETHEUS_SSL_CLIENT_CAFILE) or web.client_ca_path (PROMETHEUS_SSL_CLIENT_CAPATH)"
+                .to_owned()
+        } else {
+            return Vec::new();
+        };
+        vec![ConfigProblem::Combination(problem)]
     }
 }
 
@@ -84,8 +158,23 @@ impl Default for RedisSection {
 /// Where this host's sources are pushed on to.
 #[derive(Clone, Debug, Default)]
 pub struct UpstreamSection {
-    /// `http://host:port`, `unix:/path.sock` or `redis://…`; none: nowhere.
+    /// `http://host:port`, `https://host:port`, `unix:/path.sock` or `redis://…`; none: nowhere.
     pub target: Option<Target>,
+    /// What is shown to a collector that asks for credentials. Default `METRIFOLD_TOKEN`.
+    pub token: Option<Secret>,
+    /// A file that holds it, read again when it changes. Default `METRIFOLD_TOKEN_FILE`.
+    pub token_file: Option<PathBuf>,
+}
+
+impl UpstreamSection {
+    /// The token or its file.
+    ///
+    /// # Errors
+    /// If both are given, or it cannot be one.
+    pub fn token(&self) -> Result<Token, ChannelError> {
+        let token = self.token.as_ref().map(|token| token.reveal().to_owned());
+        Token::new(token, self.token_file.clone())
+    }
 }
 
 /// The watcher of the segment directory.
@@ -99,6 +188,15 @@ pub struct AgentSection {
     pub exit_when_idle: bool,
     /// Time between two pushes of one source. Default 1 s.
     pub push_interval: Duration,
+    /// A directory that prometheus_client's multiprocess mode writes, served as it is. None, or empty: none.
+    pub multiproc_dir: Option<PathBuf>,
+    /// How the process of such a file is found dead: `pid`, or `off` for processes on other hosts or in other pid
+    /// namespaces, whose files live until they are removed. Default `pid`.
+    pub liveness: PidLiveness,
+    /// Whether such files are removed once their process is dead and their values are in the archive. Default false.
+    pub cleanup: bool,
+    /// Host, pod or container of the processes that write such files. Default: this host's name.
+    pub instance: Option<String>,
 }
 
 impl Default for AgentSection {
@@ -108,9 +206,16 @@ impl Default for AgentSection {
             linger: Duration::from_secs(10),
             exit_when_idle: false,
             push_interval: Duration::from_secs(1),
+            multiproc_dir: None,
+            liveness: PidLiveness::Pid,
+            cleanup: false,
+            instance: None,
         }
     }
 }
+
+/// Most labels in `workers.archive_labels`.
+pub(super) const ARCHIVE_LABELS_MAX: usize = 4;
 
 /// When workers count as dead and what is kept of them.
 #[derive(Clone, Debug)]
@@ -128,6 +233,10 @@ pub struct WorkersSection {
     /// Series with any of these labels end with their worker: nothing of them is archived. The same for every server of a
     /// namespace, and from its first use on: what was archived before stays. Default none.
     pub per_worker_labels: LabelNames,
+    /// Labels of workers (`host`, and those of `METRIFOLD_LABELS`) that survive folding, so that views can be grouped by
+    /// them. Each combination of their values has archived series of its own; at most 4. The same
+    /// for every server of a namespace; what was archived before stays without them. Default none.
+    pub archive_labels: LabelNames,
 }
 
 impl Default for WorkersSection {
@@ -139,6 +248,7 @@ impl Default for WorkersSection {
             tombstone_lifetime: Duration::from_secs(24 * 3600),
             host_label: false,
             per_worker_labels: LabelNames::default(),
+            archive_labels: LabelNames::default(),
         }
     }
 }
@@ -148,11 +258,29 @@ impl Default for WorkersSection {
 pub struct ExporterSection {
     /// Longest time that a scrape may take; Prometheus's own time-out counts if it is shorter. Default 10 s.
     pub scrape_timeout: Duration,
+    /// How old the last view may be that is shown where there can be no new one; zero: none, the answer is 503. For a
+    /// single exporter only: of several, each would show another. Default zero.
+    pub serve_stale: Duration,
+    /// Whether `/metrics` shows this process's own metrics too, and not only `/-/metrics`. Default false: of several
+    /// exporters, each has its own.
+    pub own_metrics: bool,
+    /// Whether `/metrics` shows the four metrics that gunicorn-prometheus-exporter's sidecar has of itself. `SIDECAR_MODE`.
+    /// Default false.
+    pub sidecar_metrics: bool,
+    /// Labels of workers that `/metrics` keeps where a scrape does not say `?group_by=`; of `workers.archive_labels`.
+    /// Default none.
+    pub group_by: LabelNames,
 }
 
 impl Default for ExporterSection {
     fn default() -> Self {
-        ExporterSection { scrape_timeout: Duration::from_secs(10) }
+        ExporterSection {
+            scrape_timeout: Duration::from_secs(10),
+            serve_stale: Duration::ZERO,
+            own_metrics: false,
+            sidecar_metrics: false,
+            group_by: LabelNames::default(),
+        }
     }
 }
 
@@ -160,6 +288,22 @@ impl Settings {
     /// `store.settle` as given, else three push intervals.
     pub fn settle(&self) -> Duration {
         self.store.settle.unwrap_or(self.agent.push_interval * SETTLE_INTERVALS)
+    }
+
+    /// `store.data_dir` as given; with a multiprocess directory a hidden folder in it, so that totals survive a restart as
+    /// the files do.
+    pub fn data_dir(&self) -> Option<PathBuf> {
+        let beside_files = || {
+            let directory = self.agent.multiproc_dir.as_deref().filter(|_| self.redis.url.is_none());
+            directory.map(MultiprocDirectory::folder_of)
+        };
+        self.store.data_dir.clone().or_else(beside_files)
+    }
+
+    /// `agent.instance` as given, else the host's name.
+    pub fn instance(&self) -> String {
+        let host_name = || gethostname::gethostname().to_string_lossy().into_owned();
+        self.agent.instance.clone().unwrap_or_else(host_name)
     }
 
     /// `workers.ttl` unless it is disabled.
@@ -173,9 +317,21 @@ impl Settings {
         self.workers.gauge_retention.unwrap_or(default)
     }
 
+    /// What is kept of sources that are folded.
+    pub fn archive_policy(&self) -> ArchivePolicy {
+        ArchivePolicy {
+            per_worker_labels: self.workers.per_worker_labels.clone(),
+            archive_labels: self.workers.archive_labels.clone(),
+        }
+    }
+
     /// Checks what no key can check alone.
     pub(super) fn complete(&self) -> Vec<ConfigProblem> {
-        let mut problems = Vec::new();
+        let mut problems = self.web.check();
+        if let Err(error) = self.upstream.token() {
+            problems
+                .push(ConfigProblem::Combination(format!("upstream.token and upstream.token_file: {error}")));
+        }
         if self.gauge_retention() > self.workers.tombstone_lifetime {
             problems.push(ConfigProblem::Combination(format!(
                 "workers.gauge_retention ({}) is longer than workers.tombstone_lifetime ({}), which keeps the \
@@ -184,9 +340,24 @@ impl Settings {
                 humantime::format_duration(self.workers.tombstone_lifetime),
             )));
         }
+        if !self.exporter.group_by.is_subset(&self.workers.archive_labels) {
+            problems.push(ConfigProblem::Combination(
+                "exporter.group_by names labels that workers.archive_labels does not, so that counters would fall when \
+                 workers end; add them there"
+                    .into(),
+            ));
+        }
         if self.redis.url.is_some() && self.store.data_dir.is_some() {
             problems.push(ConfigProblem::Combination(
                 "store.data_dir belongs to the embedded store and redis.url replaces it; give one of them"
+                    .into(),
+            ));
+        }
+        if self.agent.multiproc_dir.is_some() && self.agent.cleanup && self.agent.liveness == PidLiveness::Off
+        {
+            problems.push(ConfigProblem::Combination(
+                "agent.cleanup (CLEANUP_DB_FILES) removes the files of dead processes and agent.liveness = off finds \
+                 nobody dead; give one of them"
                     .into(),
             ));
         }

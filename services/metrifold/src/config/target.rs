@@ -2,6 +2,7 @@
 
 use std::{fmt, path::PathBuf, str::FromStr};
 
+use metrifold_channel::{ChannelError, HttpsAddress};
 use metrifold_dial::{DialError, RedisAddress};
 
 /// A remote target.
@@ -9,6 +10,8 @@ use metrifold_dial::{DialError, RedisAddress};
 pub enum Target {
     /// A collector by its address, `http://host:port`.
     Http(String),
+    /// The same over TLS, `https://host:port[?ca=/file.pem][&cert=/file.pem&key=/file.pem]`.
+    Https(HttpsAddress),
     /// A collector on this host, by its socket's path.
     Unix(PathBuf),
     /// Straight into Redis.
@@ -25,8 +28,10 @@ impl FromStr for Target {
             Some((scheme, _)) if scheme.starts_with("redis") => {
                 text.parse().map(Target::Redis).map_err(|error: DialError| error.to_string())
             }
-            Some(("https", _)) => Err("https:// is not supported yet by this version; use http://".into()),
-            _ => Err("not a target; use http://host:port, unix:/path/to.sock or redis://host:port (or rediss, redis-sentinel, redis-cluster)".into()),
+            Some(("https", _)) => {
+                text.parse().map(Target::Https).map_err(|error: ChannelError| error.to_string())
+            }
+            _ => Err("not a target; use http://host:port, https://host:port, unix:/path/to.sock or redis://host:port (or rediss, redis-sentinel, redis-cluster)".into()),
         }
     }
 }
@@ -52,6 +57,7 @@ impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Target::Http(url) => f.write_str(url),
+            Target::Https(address) => write!(f, "{address}"),
             Target::Unix(path) => write!(f, "unix:{}", path.display()),
             Target::Redis(url) => write!(f, "{url}"),
         }
@@ -66,6 +72,7 @@ mod tests {
     fn every_kind_of_target_reads_back_as_it_prints() {
         for text in [
             "http://collector:9091",
+            "https://collector:9091?ca=/ca.pem&cert=/c.pem&key=/k.pem",
             "unix:/run/metrifold.sock",
             "redis://cache:6379/2",
             "redis-cluster://a:1,b:2",
@@ -80,7 +87,7 @@ mod tests {
         for (text, hint) in [
             ("collector", "http://host:port"),
             ("unix:run.sock", "absolute"),
-            ("https://collector:9091", "not supported yet"),
+            ("https://collector:9091?cert=/c.pem", "together"),
             ("redis-what://cache:6379", "scheme that is not known"),
             ("http://collector:9091/metrics", "no path"),
         ] {

@@ -5,7 +5,6 @@
 
 mod crew;
 mod ledger;
-mod page;
 mod run;
 mod server;
 mod table;

@@ -10,11 +10,12 @@ use metrifold_segment::SegmentDirectory;
 
 use super::{
     crew::Crew,
-    ledger, page,
+    ledger,
     server::Server,
     table::{Row, Table},
     verdict::{Evidence, Merged},
 };
+use crate::page::{self, PageServer};
 
 /// Time between two scrapes.
 const SCRAPE_INTERVAL: Duration = Duration::from_millis(200);
@@ -122,8 +123,9 @@ impl Demo {
     /// One scrape, shown and compared with the one before. Returns how many sources live or are dead and not folded.
     async fn scrape(&mut self) -> Result<Option<u64>, DemoError> {
         let counted = ledger::read_all(&self.ledgers).map_err(DemoError::Files)?.finished;
-        let merged = page::get(self.address, "/metrics").await;
-        let own = page::get(self.address, "/-/metrics").await.unwrap_or_default();
+        let server = PageServer::plain(self.address.to_string());
+        let merged = server.get("/metrics").await;
+        let own = server.get("/-/metrics").await.unwrap_or_default();
         let state = |name| page::sum(&own, "metrifold_sources", &format!("state=\"{name}\"")) as u64;
         let merged = match merged {
             Ok(page) => Some(self.compare(Merged::read(&page))),

@@ -29,6 +29,8 @@ impl Server {
         let mut process = isolated()?
             .args(["serve", "--exit-when-idle", "--listen", listen, "--segment-dir"])
             .arg(segments)
+            // Whatever the environment says: the demo shows its own workers.
+            .args(["--multiproc-dir", ""])
             .env("METRIFOLD_AGENT__LINGER", LINGER)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -2,10 +2,10 @@
 
 use super::{
     ledger::Counts,
-    page,
     table::grouped,
     worker::{COST, EVENTS, EVENTS_BY_KIND},
 };
+use crate::page;
 
 /// The three ways in which every event was counted, as one scrape has them.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

@@ -1,18 +1,19 @@
 //! The typed settings of each part, and the stores and targets that they share.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use metrifold_collector::{
-    AgentSettings, AgentStatus, GrpcTarget, ReaperSettings, StoreTarget, Target as AgentTarget,
+    AgentSettings, AgentStatus, FilesSettings, GrpcTarget, ReaperSettings, StoreTarget, Target as AgentTarget,
 };
 use metrifold_dial::RedisAddress;
-use metrifold_exporter::ExporterSettings;
+use metrifold_exporter::{ExporterSettings, Identity, OwnMetrics};
 use metrifold_session::{PusherSettings, ReapPolicy};
 use metrifold_store::{EmbeddedSettings, EmbeddedStore, RedisSettings, RedisStore, Store, StoreError};
 use metrifold_telemetry::Metrics;
+use prometheus::{IntCounter, IntGaugeVec, Registry};
 use tokio::sync::watch;
 
-use super::ServerError;
+use super::{Role, ServerError};
 use crate::{
     MeteredStore,
     config::{Settings, Target},
@@ -21,12 +22,15 @@ use crate::{
 /// How a segment's holder names this process's own store; never changes, because it stands in segments.
 const OWN_STORE: &str = "own store";
 
+/// How long a scrape may wait for a server that has just started: as long as Prometheus waits for it.
+const CATCH_UP_MAX: Duration = Duration::from_secs(10);
+
 pub(super) fn reaper(settings: &Settings) -> ReaperSettings {
     let policy = ReapPolicy {
         ttl: settings.ttl(),
         tombstone_lifetime: settings.workers.tombstone_lifetime,
         settle: settings.settle(),
-        per_worker_labels: settings.workers.per_worker_labels.clone(),
+        archive: settings.archive_policy(),
         ..ReapPolicy::default()
     };
     ReaperSettings { policy, restore_grace: settings.store.restore_grace, ..ReaperSettings::default() }
@@ -48,7 +52,23 @@ pub(super) fn agent(settings: &Settings) -> AgentSettings {
     }
 }
 
-pub(super) fn exporter(settings: &Settings) -> ExporterSettings {
+/// The own store, if it is one that keeps its archive and forgets its records when it is killed.
+pub(super) fn forgetful(settings: &Settings, store: &Arc<dyn Store>) -> Option<Arc<dyn Store>> {
+    let is_kept = settings.redis.url.is_none() && settings.data_dir().is_some();
+    is_kept.then(|| store.clone())
+}
+
+pub(super) fn files(settings: &Settings, store: Arc<dyn Store>) -> FilesSettings {
+    FilesSettings {
+        namespace: settings.redis.namespace.clone(),
+        instance: settings.instance(),
+        liveness: settings.agent.liveness,
+        is_cleaned_up: settings.agent.cleanup,
+        store,
+    }
+}
+
+pub(super) fn exporter(settings: &Settings, own: &Registry) -> ExporterSettings {
     ExporterSettings {
         namespace: settings.redis.namespace.clone(),
         scrape_timeout: settings.exporter.scrape_timeout,
@@ -57,6 +77,37 @@ pub(super) fn exporter(settings: &Settings) -> ExporterSettings {
         gauge_retention: settings.gauge_retention(),
         host_label: settings.workers.host_label,
         per_worker_labels: settings.workers.per_worker_labels.clone(),
+        archive_labels: settings.workers.archive_labels.clone(),
+        group_by: settings.exporter.group_by.clone(),
+        serve_stale: Some(settings.exporter.serve_stale).filter(|limit| !limit.is_zero()),
+        own_metrics: own_metrics(settings, own),
+    }
+}
+
+/// What `/metrics` shows besides the workers': never what is of this process alone (`process_*`), which workers have too.
+fn own_metrics(settings: &Settings, own: &Registry) -> Option<OwnMetrics> {
+    let wanted = [
+        (settings.exporter.own_metrics, "metrifold_"),
+        (settings.exporter.sidecar_metrics, metrifold_telemetry::SIDECAR_PREFIX),
+    ];
+    let prefixes: Vec<_> =
+        wanted.iter().filter(|(is_wanted, _)| *is_wanted).map(|(_, prefix)| *prefix).collect();
+    (!prefixes.is_empty()).then(|| OwnMetrics { registry: own.clone(), prefixes })
+}
+
+/// What the server says of itself on its status page.
+pub(super) fn identity(role: Role, settings: &Settings) -> Identity {
+    let redis = settings.redis.url.as_ref();
+    let directory = settings.store.data_dir.as_ref();
+    Identity {
+        role: role.name(),
+        version: env!("CARGO_PKG_VERSION"),
+        takes_pushes: role.takes_pushes(),
+        shows_view: role.shows_view(),
+        store: if redis.is_some() { "redis" } else { "embedded" },
+        store_address: redis
+            .map(ToString::to_string)
+            .or_else(|| directory.map(|directory| directory.display().to_string())),
     }
 }
 
@@ -64,7 +115,7 @@ pub(super) fn exporter(settings: &Settings) -> ExporterSettings {
 /// for while the listener says so; one that refuses is an error.
 pub(super) async fn open_store(settings: &Settings, metrics: &Metrics) -> Result<Arc<dyn Store>, StoreError> {
     let Some(address) = &settings.redis.url else {
-        let embedded = EmbeddedSettings { data_dir: settings.store.data_dir.clone(), ..Default::default() };
+        let embedded = EmbeddedSettings { data_dir: settings.data_dir(), ..Default::default() };
         return Ok(Arc::new(MeteredStore::new(Arc::new(EmbeddedStore::open(embedded)?), metrics.clone())));
     };
     let store = connect(address, settings, metrics)?;
@@ -115,8 +166,9 @@ pub(super) fn targets(
         Targets { all: vec![Arc::new(StoreTarget::new(OWN_STORE, store))], upstream_store: None };
     match &settings.upstream.target {
         None => {}
-        Some(target @ (Target::Http(_) | Target::Unix(_))) => {
-            targets.all.push(Arc::new(GrpcTarget::new(&target.to_string())?));
+        Some(target @ (Target::Http(_) | Target::Https(_) | Target::Unix(_))) => {
+            let token = settings.upstream.token()?;
+            targets.all.push(Arc::new(GrpcTarget::new(&target.to_string(), token)?));
         }
         Some(target @ Target::Redis(address)) => {
             let upstream = connect(address, settings, metrics)?;
@@ -127,17 +179,42 @@ pub(super) fn targets(
     Ok(targets)
 }
 
-/// Keeps the own metrics about segments up to date; never ends before the agent does.
-pub(super) async fn count_segments(mut status: watch::Receiver<AgentStatus>, metrics: Metrics) {
+/// Keeps the own metrics about segments and files up to date; never ends before the agent does.
+pub(super) async fn count_memory(mut status: watch::Receiver<AgentStatus>, metrics: Metrics) {
     loop {
-        let AgentStatus { live, dead, corrupt, finished, .. } = *status.borrow_and_update();
+        let AgentStatus { live, dead, corrupt, finished, files, .. } = *status.borrow_and_update();
+        let set = |gauge: &IntGaugeVec, state: &str, count: usize| {
+            gauge.with_label_values(&[state]).set(i64::try_from(count).unwrap_or(i64::MAX));
+        };
+        let raise = |counter: &IntCounter, count: u64| counter.inc_by(count.saturating_sub(counter.get()));
         for (state, count) in [("live", live), ("dead", dead), ("corrupt", corrupt)] {
-            metrics.segments.with_label_values(&[state]).set(i64::try_from(count).unwrap_or(i64::MAX));
+            set(&metrics.segments, state, count);
         }
-        metrics.segments_finished.inc_by(finished.saturating_sub(metrics.segments_finished.get()));
+        let of_files =
+            [("live", files.live), ("dead", files.dead), ("kept", files.kept), ("corrupt", files.corrupt)];
+        for (state, count) in of_files {
+            set(&metrics.files, state, count);
+        }
+        metrics.files_bytes.set(i64::try_from(files.bytes).unwrap_or(i64::MAX));
+        raise(&metrics.segments_finished, finished);
+        raise(&metrics.files_finished, files.finished);
+        raise(&metrics.files_removed, files.removed);
+        raise(&metrics.ledger_errors, files.ledger_failures);
         if status.changed().await.is_err() {
             // The agent has gone and says by itself how it ended.
             std::future::pending::<()>().await;
         }
+    }
+}
+
+/// Waits until what was there when the agent started is in the store, so that a server that was started again shows
+/// nothing less than before; not for longer than the store settles, and [`CATCH_UP_MAX`] at least.
+pub(super) async fn caught_up(mut status: watch::Receiver<AgentStatus>, settings: &Settings) {
+    let wait = settings.settle().max(CATCH_UP_MAX);
+    let arrived = status.wait_for(|status| status.has_arrived);
+    if tokio::time::timeout(wait, arrived).await.is_err() {
+        tracing::warn!(
+            "not everything that was in the directory when this server started is in the store yet; it is shown as it comes"
+        );
     }
 }

@@ -2,10 +2,13 @@
 
 mod compose;
 mod parts;
+mod reload;
 mod role;
 mod run;
+mod traced;
 
 pub(crate) use compose::redis as redis_settings;
+pub(crate) use reload::ReloadInputs;
 pub(crate) use role::Role;
 pub(crate) use run::run;
 
@@ -16,15 +19,25 @@ pub(crate) enum ServerError {
     #[error("{0}")]
     Missing(&'static str),
     #[error(transparent)]
+    Web(#[from] metrifold_gate::WebErrors),
+    #[error(transparent)]
     Bind(#[from] crate::BindError),
     #[error(transparent)]
     Directory(#[from] metrifold_segment::DirectoryError),
     #[error("{0}; stop it, or choose another directory with --segment-dir")]
     Lock(#[from] metrifold_segment::AgentLockError),
     #[error(transparent)]
+    Multiproc(#[from] metrifold_segment::MultiprocError),
+    #[error("{0}; stop it: one server holds the files of a multiprocess directory")]
+    FilesLock(metrifold_segment::AgentLockError),
+    #[error(transparent)]
+    Ledger(#[from] metrifold_collector::LedgerError),
+    #[error(transparent)]
     Store(#[from] metrifold_store::StoreError),
     #[error("upstream.target: {0}")]
     Target(#[from] metrifold_collector::TargetError),
+    #[error("upstream.token: {0}")]
+    Token(#[from] metrifold_channel::ChannelError),
     #[error("the agent ended: {0}")]
     Agent(#[from] metrifold_collector::AgentError),
     #[error("own metrics: {0}")]

@@ -17,6 +17,16 @@ pub(crate) enum Role {
 }
 
 impl Role {
+    /// The command that starts it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Role::Serve => "serve",
+            Role::Agent => "agent",
+            Role::Collector => "collector",
+            Role::Exporter => "exporter",
+        }
+    }
+
     /// Holds the segments of this host.
     pub(super) fn watches_segments(self) -> bool {
         matches!(self, Role::Serve | Role::Agent)

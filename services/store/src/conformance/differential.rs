@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use metrifold_model::{
-    Descriptor, DescriptorHash, DescriptorList, Epoch, GaugeMode, Incarnation, Kind, Labels, Seq, Values,
-    Worker,
+    Annotations, Descriptor, DescriptorHash, DescriptorList, Epoch, Exemplar, GaugeMode, Incarnation, Kind,
+    Labels, Presence, Seq, Values, Worker,
 };
 use metrifold_session::{Answer, DescriptorPart, Instant, Payload, Push, Record, ShardSnapshot};
 
@@ -117,7 +117,8 @@ fn random_list(random: &mut Random) -> DescriptorList {
     let slot = |index: usize| {
         let help = if is_other && index >= 3 { "other" } else { "" };
         let labels = Labels::new([("slot", index.to_string())]);
-        Descriptor::new(kinds[index % kinds.len()], "f", "f", labels, help)
+        let unit = if index == 4 { "f".to_owned() } else { String::new() };
+        Descriptor { unit, ..Descriptor::new(kinds[index % kinds.len()], "f", "f", labels, help) }
     };
     (0..SLOTS - usize::try_from(random.below(SLOTS as u64)).unwrap_or(0)).map(slot).collect()
 }
@@ -138,9 +139,33 @@ fn random_values(random: &mut Random, list: &DescriptorList) -> Values {
     let count = if random.below(20) == 0 { list.len() + 1 } else { list.len() };
     let timestamped = list.iter().filter(|descriptor| descriptor.kind.is_timestamped()).count();
     Values {
+        annotations: random_annotations(random, count),
         slots: (0..count).map(|_| random.below(1000) as f64 / 8.0).collect(),
         timestamps: (0..timestamped).map(|_| random.below(50) as f64).collect(),
     }
+}
+
+/// Half of the time none.
+fn random_annotations(random: &mut Random, slots: usize) -> Annotations {
+    let mut annotations = Annotations::default();
+    if random.below(2) == 0 {
+        return annotations;
+    }
+    annotations.created = (0..slots).map(|_| random.below(3) * 1_700_000_000_000 + random.below(9)).collect();
+    for slot in 0..slots {
+        let at = random.below(9);
+        match random.below(6) {
+            0 => drop(annotations.presence.insert(slot, Presence::Removed(at))),
+            1 => drop(annotations.presence.insert(slot, Presence::Shown(at))),
+            2 => {
+                let labels = Labels::new([("trace_id", at.to_string())]);
+                let exemplar = Exemplar { labels, value: 1.0, timestamp: random.below(9) as f64 };
+                annotations.exemplars.insert(slot, Arc::new(exemplar));
+            }
+            _ => {}
+        }
+    }
+    annotations
 }
 
 /// Without clocks and random ids.

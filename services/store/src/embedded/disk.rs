@@ -12,6 +12,7 @@ use std::{
 use metrifold_model::{Incarnation, Namespace, Seq};
 use metrifold_redis::{decode_archive, decode_tombstone, encode_archive, encode_tombstone};
 use metrifold_session::{Archive, Commit, Instant, Record, ShardHead, Tombstone};
+use parking_lot::Mutex;
 use redb::{
     Database, DatabaseError, Durability, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction,
 };
@@ -34,8 +35,14 @@ const TOMBSTONES: TableDefinition<'_, (&str, u64), &[u8]> = TableDefinition::new
 const LIVE: TableDefinition<'_, (&str, u64), &[u8]> = TableDefinition::new("live");
 
 /// The database of one data directory.
+///
+/// After an error of the file system, a full one among others, redb refuses everything until it is opened anew: that is
+/// done before the next write. What was durable stays; births that were not yet durable are forgotten, which only lets a
+/// shard settle earlier after a restart.
 pub(super) struct Disk {
-    database: Database,
+    path: PathBuf,
+    /// `None` between an error and the next write.
+    database: Mutex<Option<Database>>,
 }
 
 /// One namespace as it was left.
@@ -55,13 +62,13 @@ impl Disk {
             |cause: String| StoreError::Refused(format!("store.data_dir {}: {cause}", directory.display()));
         std::fs::create_dir_all(directory).map_err(|error| refused(error.to_string()))?;
         let path: PathBuf = directory.join(FILE_NAME);
-        let database = Database::create(path).map_err(|error| match error {
+        let database = Database::create(&path).map_err(|error| match error {
             DatabaseError::DatabaseAlreadyOpen => {
                 refused("another process uses it; give each server a directory of its own".into())
             }
             other => refused(other.to_string()),
         })?;
-        let disk = Disk { database };
+        let disk = Disk { path, database: Mutex::new(Some(database)) };
         disk.check_format(refused)?;
         Ok(disk)
     }
@@ -89,7 +96,9 @@ impl Disk {
     /// Everything that was left.
     pub(super) fn load(&self) -> Result<Vec<Left>, StoreError> {
         let corrupt = |cause: &dyn std::fmt::Display| StoreError::Corrupt(cause.to_string());
-        let transaction = self.database.begin_read().map_err(|error| corrupt(&error))?;
+        let guard = self.database.lock();
+        let Some(database) = guard.as_ref() else { return Ok(Vec::new()) };
+        let transaction = database.begin_read().map_err(|error| corrupt(&error))?;
         let heads = transaction.open_table(HEADS).map_err(|error| corrupt(&error))?;
         let mut left = Vec::new();
         for head in heads.iter().map_err(|error| corrupt(&error))? {
@@ -182,11 +191,17 @@ impl Disk {
         durability: Durability,
         act: impl FnOnce(&WriteTransaction) -> Result<T, redb::Error>,
     ) -> Result<T, StoreError> {
+        let mut guard = self.database.lock();
         let write = || -> Result<T, redb::Error> {
-            let mut transaction = self.database.begin_write()?;
+            let database = match guard.take() {
+                Some(database) => database,
+                None => Database::create(&self.path)?,
+            };
+            let mut transaction = database.begin_write()?;
             transaction.set_durability(durability)?;
             let done = act(&transaction)?;
             transaction.commit()?;
+            *guard = Some(database);
             Ok(done)
         };
         write().map_err(|error| StoreError::Unavailable(format!("store.data_dir: {error}")))

@@ -5,6 +5,7 @@ use std::{collections::HashMap, time::Duration};
 use bytes::Bytes;
 use metrifold_dial::{DialSettings, Dialer, Words};
 use metrifold_redis::{RECORD_VALUES, RECORD_VALUES_SEQ, ScriptCall, keys::STAGED};
+use tracing::{Instrument, Level, Span};
 
 use super::{RedisSettings, error::of_dial};
 use crate::StoreError;
@@ -36,7 +37,8 @@ impl Connection {
 
     /// Runs a script.
     pub(super) async fn run(&self, call: &ScriptCall) -> Result<Vec<Bytes>, StoreError> {
-        self.dialer.script(call, self.limit).await.map_err(of_dial)
+        let span = span("EVALSHA", call.keys().first().map_or("", String::as_str));
+        self.dialer.script(call, self.limit).instrument(span).await.map_err(of_dial)
     }
 
     /// Runs a script that may take long.
@@ -160,8 +162,28 @@ impl Connection {
         key: &str,
         command: impl IntoIterator<Item = &str>,
     ) -> Result<Vec<Bytes>, StoreError> {
-        self.dialer.command(key, words(command), self.limit).await.map_err(of_dial)
+        let command = words(command);
+        let span = span(command.first().and_then(|name| std::str::from_utf8(name).ok()).unwrap_or(""), key);
+        self.dialer.command(key, command, self.limit).instrument(span).await.map_err(of_dial)
     }
+}
+
+/// The span of one round trip, if it is part of a trace: what a server does by itself every second is none. Its names
+/// stand in `metrifold_telemetry::names` too, on which this crate does not depend.
+fn span(command: &str, key: &str) -> Span {
+    const TARGET: &str = "metrifold::span";
+    if !tracing::span_enabled!(target: TARGET, Level::DEBUG) || Span::current().is_none() {
+        return Span::none();
+    }
+    tracing::debug_span!(
+        target: TARGET,
+        "redis",
+        otel.kind = "client",
+        otel.name = command,
+        db.system.name = "redis",
+        db.operation.name = command,
+        db.query.keys = key
+    )
 }
 
 fn words<'a>(command: impl IntoIterator<Item = &'a str>) -> Words {

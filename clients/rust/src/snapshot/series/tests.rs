@@ -293,6 +293,39 @@ fn gauges_follow_their_modes_and_only_the_newest_has_a_time() {
     assert_eq!(kinds, [Kind::Gauge(GaugeMode::LiveSum), Kind::Gauge(GaugeMode::MostRecent)]);
 }
 
+#[test]
+fn a_metric_that_vanishes_is_hidden_and_what_it_counted_is_kept_for_its_return() {
+    let registry = Registry::new();
+    let counters = register(&registry, CounterVec::new(Opts::new("c_total", "c"), &["l"]).expect("valid"));
+    let gauge = Gauge::new("g", "g").expect("valid");
+    registry.register(Box::new(gauge.clone())).expect("a new name");
+    let mut snapshot = Snapshot::default();
+    let take = |snapshot: &mut Snapshot, now| snapshot.take(&registry.gather(), now);
+    counters.with_label_values(&["a"]).inc_by(2.0);
+    gauge.set(5.0);
+    take(&mut snapshot, 1.0);
+    assert_eq!(snapshot.values().annotations.created, [1_000]);
+    assert!(snapshot.values().annotations.presence.is_empty());
+
+    counters.remove_label_values(&["a"]).expect("there");
+    registry.unregister(Box::new(gauge)).expect("registered");
+    take(&mut snapshot, 2.0);
+    take(&mut snapshot, 2.5);
+    assert_eq!(lines(&snapshot), ["c_total{l=a} 2", "g{} 0"]);
+    let removed = Presence::Removed(2_000);
+    assert_eq!([0, 1].map(|slot| snapshot.values().annotations.presence(slot)), [removed, removed]);
+
+    counters.with_label_values(&["a"]).inc();
+    take(&mut snapshot, 2.0);
+    assert_eq!(lines(&snapshot), ["c_total{l=a} 3", "g{} 0"]);
+    let presence = |slot| snapshot.values().annotations.presence(slot);
+    assert_eq!(
+        (presence(0), presence(1)),
+        (Presence::Shown(2_001), removed),
+        "later, whatever the clock says"
+    );
+}
+
 #[derive(Clone, Debug)]
 enum Event {
     Count(u8, u32),

@@ -1,0 +1,1 @@
+"""The same files, merged by prometheus_client and by us."""

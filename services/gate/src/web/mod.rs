@@ -1,0 +1,15 @@
+//! The rules, read and checked as a whole.
+
+mod document;
+mod headers;
+mod problem;
+mod read;
+mod rights;
+mod tls_section;
+mod users;
+
+pub(crate) use document::{Problems, suggestion};
+pub use problem::{WebErrors, WebProblem};
+pub(crate) use read::{Rate, Reading, Web, read};
+pub(crate) use rights::{Namespaces, Token, Tokens};
+pub(crate) use users::Users;

@@ -1,0 +1,15 @@
+//! Who may come in, and what those hear who may not: with the real binary, real certificates, curl, the Rust
+//! client, and Prometheus.
+
+mod agents;
+mod certificates;
+mod clients;
+mod credentials;
+mod curl;
+mod health;
+mod limits;
+mod mutual;
+mod prometheus;
+mod reload;
+mod site;
+mod tls;
