@@ -95,9 +95,12 @@ impl Drop for Link {
 
 impl State {
     fn cut(&mut self) {
+        // A reset and not an orderly end, once whoever pumps has woken up and let go. All are marked before any is
+        // woken: a pump that wakes up looks at both of its ends.
+        for connection in &self.connections {
+            let _ = set_socket_linger(connection, Some(Duration::ZERO));
+        }
         for connection in self.connections.drain(..) {
-            // A reset and not an orderly end, once whoever pumps has woken up and let go.
-            let _ = set_socket_linger(&connection, Some(Duration::ZERO));
             let _ = connection.shutdown(Shutdown::Read);
         }
     }
@@ -112,11 +115,17 @@ fn connect(client: TcpStream, port: u16, shared: &Arc<Mutex<State>>) -> Result<(
         return Ok(set_socket_linger(&client, Some(Duration::ZERO))?);
     }
     let server = TcpStream::connect(("127.0.0.1", port))?;
-    for stream in [&client, &server] {
-        stream.set_nodelay(true)?;
+    client.set_nodelay(true)?;
+    server.set_nodelay(true)?;
+    {
+        // Both ends in one step, so that a cut finds both or neither; whoever came while one was under way is refused.
         let mut state = lock(shared);
+        if state.mode == Mode::Refuse {
+            set_socket_linger(&client, Some(Duration::ZERO))?;
+            return Ok(set_socket_linger(&server, Some(Duration::ZERO))?);
+        }
         state.connections.retain(|stream| stream.peer_addr().is_ok());
-        state.connections.push(stream.try_clone()?);
+        state.connections.extend([client.try_clone()?, server.try_clone()?]);
     }
     let (to_client, to_server) = (client.try_clone()?, server.try_clone()?);
     for (from, to, is_answer) in [(client, to_server, false), (server, to_client, true)] {
@@ -124,7 +133,7 @@ fn connect(client: TcpStream, port: u16, shared: &Arc<Mutex<State>>) -> Result<(
         thread::spawn(move || {
             let _ = pump(&from, &to, is_answer, &shared);
             let is_cut = |stream| socket_linger(stream).is_ok_and(|linger| linger == Some(Duration::ZERO));
-            let how = if is_cut(&from) { Shutdown::Read } else { Shutdown::Both };
+            let how = if is_cut(&from) || is_cut(&to) { Shutdown::Read } else { Shutdown::Both };
             let _ = from.shutdown(how);
             let _ = to.shutdown(how);
         });
