@@ -52,4 +52,4 @@ rust: ## Unit, model, conformance and whole-path tests.
 
 python: ## The Python package from its wheel.
 	# Its tests wait for processes most of their time.
-	cd clients/python && $(VENV)/bin/python -m pytest --numprocesses 4
+	cd clients/python && $(VENV)/bin/python -m pytest --numprocesses 4 --reruns 2 -rR

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -21,6 +22,20 @@ from metrifold import _native
 #: Longest wait of a test for what is bound to happen.
 AMPLE_SECONDS = 30.0
 Series = tuple[str, str, tuple[tuple[str, str], ...]]
+
+
+#: Where the output of failed tries is kept, beside that of the Rust tests.
+FAILED_TRIES = Path(__file__).parents[3] / "target" / "pytest"
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Keeps what a failed try printed: the summary only lists the tests that needed another one."""
+    # Under xdist every report passes here twice: in the process that ran the test, and in the one that sums up.
+    if report.outcome == "rerun" and "PYTEST_XDIST_WORKER" not in os.environ:
+        FAILED_TRIES.mkdir(parents=True, exist_ok=True)
+        name = re.sub(r"[^\w.-]+", "_", report.nodeid)
+        with open(FAILED_TRIES / f"{name}.log", "a") as log:
+            log.write(f"{report.longreprtext}\n" + "".join(f"--- {title}\n{text}\n" for title, text in report.sections))
 
 
 class Segments:
