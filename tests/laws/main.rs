@@ -9,6 +9,21 @@ use anyhow::{Context, Result, ensure};
 use metrifold_tests::repository;
 use serde_json::Value;
 
+/// The crates of the services, each below those that may use it.
+const SERVICES: [&str; 11] = [
+    "telemetry",
+    "store",
+    "merge",
+    "exposition",
+    "gate",
+    "collector",
+    "agent",
+    "exporter",
+    "status",
+    "admin",
+    "demo",
+];
+
 /// Direct dependencies of every workspace crate by name, those for tests and build scripts left out.
 fn dependencies() -> Result<BTreeMap<String, BTreeSet<String>>> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
@@ -30,12 +45,10 @@ fn dependencies() -> Result<BTreeMap<String, BTreeSet<String>>> {
 #[test]
 fn the_pure_crates_depend_on_nothing_impure() -> Result<()> {
     let all = dependencies()?;
-    let pure = ["metrifold-model", "metrifold-session", "metrifold-merge", "metrifold-exposition"];
-    let allowed: BTreeSet<&str> = pure
-        .into_iter()
-        .chain(["thiserror", "xxhash-rust", "itoa", "zmij", "prost", "prost-types"])
-        .collect();
-    for name in pure {
+    let pure = ["model", "session", "format", "merge", "exposition"].map(|name| format!("metrifold-{name}"));
+    let computing = ["thiserror", "xxhash-rust", "itoa", "zmij", "prost", "prost-types", "crc32fast", "zstd"];
+    let allowed: BTreeSet<&str> = pure.iter().map(String::as_str).chain(computing).collect();
+    for name in &pure {
         let found = all.get(name).with_context(|| format!("no crate {name}"))?;
         let impure: Vec<_> =
             found.iter().filter(|dependency| !allowed.contains(dependency.as_str())).collect();
@@ -45,18 +58,20 @@ fn the_pure_crates_depend_on_nothing_impure() -> Result<()> {
 }
 
 #[test]
-fn the_redis_client_stays_behind_the_dialer() -> Result<()> {
+fn fred_stays_behind_the_redis_crate() -> Result<()> {
     let users: Vec<_> = dependencies()?.into_iter().filter(|(_, found)| found.contains("fred")).collect();
     let users: Vec<_> = users.iter().map(|(name, _)| name.as_str()).collect();
-    ensure!(users == ["metrifold-dial"], "fred is used by {users:?}");
+    ensure!(users == ["metrifold-redis"], "fred is used by {users:?}");
     Ok(())
 }
 
 #[test]
 fn generated_types_never_reach_store_or_merge() -> Result<()> {
     let all = dependencies()?;
-    for name in ["metrifold-store", "metrifold-merge", "metrifold-session", "metrifold-model"] {
-        let found = all.get(name).with_context(|| format!("no crate {name}"))?;
+    for name in
+        ["store", "merge", "session", "format", "redis", "model"].map(|name| format!("metrifold-{name}"))
+    {
+        let found = all.get(&name).with_context(|| format!("no crate {name}"))?;
         ensure!(!found.contains("metrifold-wire") && !found.contains("prost"), "{name} uses generated types");
     }
     Ok(())
@@ -66,8 +81,7 @@ fn generated_types_never_reach_store_or_merge() -> Result<()> {
 fn clients_and_services_meet_only_in_proto() -> Result<()> {
     let all = dependencies()?;
     let clients = ["metrifold-client", "metrifold-python"];
-    let services = ["collector", "store", "merge", "exposition", "exporter", "gate", "telemetry"];
-    let services: BTreeSet<String> = services.iter().map(|name| format!("metrifold-{name}")).collect();
+    let services: BTreeSet<String> = SERVICES.iter().map(|name| format!("metrifold-{name}")).collect();
     for client in clients {
         let mut found = all.get(client).with_context(|| format!("no crate {client}"))?.clone();
         if client == "metrifold-python" {
@@ -81,6 +95,44 @@ fn clients_and_services_meet_only_in_proto() -> Result<()> {
     for service in services.iter().map(String::as_str).chain(["metrifold"]) {
         let found = all.get(service).with_context(|| format!("no crate {service}"))?;
         ensure!(clients.iter().all(|client| !found.contains(*client)), "{service} depends on a client");
+    }
+    Ok(())
+}
+
+#[test]
+fn every_crate_of_the_services_stands_in_their_list() -> Result<()> {
+    let mut folders = BTreeSet::new();
+    for entry in std::fs::read_dir(repository().join("services"))? {
+        let entry = entry?;
+        if entry.path().join("Cargo.toml").exists() {
+            folders.insert(entry.file_name().to_string_lossy().into_owned());
+        }
+    }
+    // The composition root knows all of them.
+    folders.remove("metrifold");
+    let listed: BTreeSet<String> = SERVICES.iter().map(ToString::to_string).collect();
+    ensure!(folders == listed, "{folders:?} are there, {listed:?} are listed");
+    Ok(())
+}
+
+#[test]
+fn the_rooms_of_the_services_know_only_those_below_them() -> Result<()> {
+    let all = dependencies()?;
+    for (place, name) in SERVICES.iter().enumerate() {
+        let crate_name = format!("metrifold-{name}");
+        let found = all.get(&crate_name).with_context(|| format!("no crate {crate_name}"))?;
+        let above = SERVICES[place..].iter().filter(|other| found.contains(&format!("metrifold-{other}")));
+        let above: Vec<_> = above.collect();
+        ensure!(above.is_empty(), "{name} depends on {above:?}, which stand above it");
+    }
+    for (name, apart) in
+        [("collector", "agent"), ("agent", "collector"), ("collector", "exporter"), ("agent", "exporter")]
+    {
+        let found = &all[&format!("metrifold-{name}")];
+        ensure!(
+            !found.contains(&format!("metrifold-{apart}")),
+            "the role {name} depends on the role {apart}"
+        );
     }
     Ok(())
 }

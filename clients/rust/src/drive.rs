@@ -2,10 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
+use metrifold_clock as clock;
 use metrifold_session::{Answer, Payload, Push, Pusher, Step};
 
 use crate::{
-    clock,
     shared::{Shared, Wishes},
     source::Source,
 };

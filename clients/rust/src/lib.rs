@@ -37,7 +37,6 @@
 //!
 //! Settings: see [`Settings`]. The semantics that all SDKs share are in `clients/README.md`.
 
-mod clock;
 mod drive;
 mod local;
 mod pusher;

@@ -3,13 +3,14 @@
 use std::{sync::Arc, time::Duration};
 
 use metrifold_channel::{Token, Way};
+use metrifold_clock as clock;
 use metrifold_model::{GaugeMode, Labels};
 use metrifold_segment::{Recorder, RecorderSettings};
 use metrifold_session::PusherSettings;
 use prometheus::Registry;
 
 use crate::{
-    Settings, SettingsError, Status, Target, clock,
+    Settings, SettingsError, Status, Target,
     drive::{Driver, Transport},
     local::LocalCopy,
     shared::Shared,

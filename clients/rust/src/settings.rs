@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use metrifold_channel::{ChannelError, Token};
-use metrifold_dial::{DialError, RedisAddress};
 use metrifold_model::{Labels, Namespace, NamespaceError, Worker, limits};
+use metrifold_redis::{RedisAddress, RedisError};
 
 use crate::{Target, TargetError};
 
@@ -145,7 +145,7 @@ impl Settings {
 const GUIDES_NAMESPACE: &str = "gunicorn";
 
 /// The target that gunicorn-prometheus-exporter's variables name, if `REDIS_ENABLED` is true.
-fn redis_address(variable: &impl Fn(&str) -> Option<String>) -> Option<Result<RedisAddress, DialError>> {
+fn redis_address(variable: &impl Fn(&str) -> Option<String>) -> Option<Result<RedisAddress, RedisError>> {
     let is_true = |name: &str| {
         let given = variable(name).unwrap_or_default();
         matches!(given.to_ascii_lowercase().as_str(), "true" | "1" | "yes" | "on")

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use metrifold_channel::{ChannelError, HttpsAddress};
-use metrifold_dial::{DialError, RedisAddress};
+use metrifold_redis::{RedisAddress, RedisError};
 
 /// Where a pusher brings its values, as `METRIFOLD_TARGET` names it.
 #[derive(Clone, PartialEq, Eq)]
@@ -59,7 +59,7 @@ impl std::str::FromStr for Target {
             }
             "http" => http(text).map_err(|reason| invalid(&reason)),
             _ if scheme.starts_with("redis") => {
-                text.parse().map(Target::Redis).map_err(|reason: DialError| invalid(&reason.to_string()))
+                text.parse().map(Target::Redis).map_err(|reason: RedisError| invalid(&reason.to_string()))
             }
             _ => Err(TargetError::Unknown { given: given() }),
         }

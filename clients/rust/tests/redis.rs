@@ -9,11 +9,11 @@ use std::{
 
 use bytes::Bytes;
 use metrifold_client::Pusher;
-use metrifold_dial::{DialSettings, Dialer};
 use metrifold_model::{Epoch, Namespace};
 use metrifold_redis::{
     Claim, Dump, Look, PushSettings, Restore, ScriptCall, keys, parse_commit_reply, parse_dump, parse_look,
 };
+use metrifold_redis::{Client, ClientSettings};
 use metrifold_session::ShardSnapshot;
 use prometheus::{IntCounter, Registry};
 
@@ -92,17 +92,17 @@ impl Redis {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
-    fn dialer(&self) -> Dialer {
-        Dialer::new(DialSettings::new(self.url().parse().expect("an address"))).expect("valid")
+    fn client(&self) -> Client {
+        Client::new(ClientSettings::new(self.url().parse().expect("an address"))).expect("valid")
     }
 
     fn words(&self, words: &[&str]) -> Vec<Bytes> {
         let words = words.iter().map(|word| Bytes::copy_from_slice(word.as_bytes())).collect();
-        self.runtime.block_on(self.dialer().command("", words, AMPLE)).expect("Redis accepts")
+        self.runtime.block_on(self.client().command("", words, AMPLE)).expect("Redis accepts")
     }
 
     fn eval(&self, call: &ScriptCall) -> Vec<Bytes> {
-        self.runtime.block_on(self.dialer().script(call, AMPLE)).expect("Redis accepts")
+        self.runtime.block_on(self.client().script(call, AMPLE)).expect("Redis accepts")
     }
 
     /// What a server role does with a new or lost namespace: an empty shard under a new epoch.

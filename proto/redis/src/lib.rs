@@ -1,7 +1,9 @@
-//! What Metrifold keeps in Redis: keys, blobs and scripts as pure data and codecs.
+//! What Metrifold keeps in Redis, and the way there: keys, scripts, and the connections that run them.
 //!
-//! Nothing here talks to Redis. A caller with a client library of its own sends what a [`ScriptCall`] says and hands
-//! the reply back to the parser beside it. Every reply is a flat array of bulk strings.
+//! [`keys`] and scripts are pure data: a [`ScriptCall`] says what is sent, and the parser beside it reads the reply, a
+//! flat array of bulk strings. A [`Client`] carries them to the process that holds a shard: one server, behind Sentinel,
+//! or in a Cluster. The blobs inside are those of `metrifold-format`. The store in the servers and the pushers that write
+//! to Redis themselves both use this crate.
 //!
 //! # Pushing
 //!
@@ -20,20 +22,6 @@
 //! and must be sealed before anything is stored. A TCP connection leads to one process for as long as it lasts, so
 //! whoever connects reads the run id once (`INFO`) and hands it to every script, which compares it with the shard's
 //! before it does anything else, in the same atomic step: no restart and no fail-over can come between check and push.
-//!
-//! # Versions of the blobs
-//!
-//! Every blob names its kind and its format version in the first two of its eight header bytes; the next two stay zero
-//! in every version.
-//!
-//! | who | meets | what happens |
-//! |---|---|---|
-//! | a new reader | old data | reads it: golden bytes of every version are kept and tested |
-//! | an old reader | new data | refuses it with [`BlobError::UnknownVersion`], which names kind and version |
-//! | an old reader | old and new descriptors, appended | refuses the whole list in the same way |
-//! | an old push script | a tombstone of a later version | refuses the push with an error; nothing is changed |
-//! | a reader that knows no values beside records | [`STAGED`](keys::STAGED) in place of a blob | refuses it: no blob is so short |
-//! | any reader | a flipped bit | refuses it, mostly with [`BlobError::Checksum`]; in a header or a length by its own error |
 //!
 //! # What an ACL must allow
 //!
@@ -68,16 +56,20 @@
 //! assert_eq!(parse_push_reply(&["sealed"]), Ok(Answer::Sealed));
 //! ```
 
-mod blobs;
+mod address;
+mod client;
+mod connection;
+mod error;
 pub mod keys;
 mod record;
 mod reply;
 mod scripts;
+mod settings;
 
-pub use blobs::{
-    BlobError, decode_archive, decode_descriptors, decode_tombstone, decode_values, decode_worker,
-    encode_archive, encode_descriptors, encode_tombstone, encode_values, encode_worker,
-};
+pub use address::{ADDRESS_FORMS, RedisAddress};
+pub use client::Client;
+pub use connection::{Reply, Words};
+pub use error::RedisError;
 pub use record::{
     RECORD_FIELDS, RECORD_HEADS, RECORD_VALUES, RECORD_VALUES_SEQ, RecordHead, decode_record,
     decode_record_head,
@@ -88,3 +80,4 @@ pub use scripts::{
     STATE_FIELDS, ScriptCall, ShardDump, ShardLook, is_noscript, parse_commit_reply, parse_dump, parse_heads,
     parse_look, parse_push_reply,
 };
+pub use settings::ClientSettings;

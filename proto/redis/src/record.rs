@@ -5,7 +5,8 @@ use std::sync::Arc;
 use metrifold_model::{DescriptorHash, DescriptorList, Epoch, Seq};
 use metrifold_session::{Instant, Record};
 
-use crate::{BlobError, ReplyError, decode_descriptors, decode_values, decode_worker, reply::Fields};
+use crate::{ReplyError, reply::Fields};
+use metrifold_format::{BlobError, decode_descriptors, decode_values, decode_worker};
 
 /// The fields that tell whether a record changed, in the order that [`decode_record_head`] expects.
 pub const RECORD_HEADS: [&str; 7] = ["seq", "epoch", "seen", "ended", "dn", "dh", "vs"];

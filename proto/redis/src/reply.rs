@@ -1,6 +1,6 @@
 //! Reading replies of scripts.
 
-use crate::BlobError;
+use metrifold_format::BlobError;
 
 /// Why a script's reply is no answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

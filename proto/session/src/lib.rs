@@ -33,6 +33,7 @@ mod reap;
 mod restore;
 mod settling;
 mod shard;
+mod sources;
 mod store;
 mod time;
 
@@ -44,5 +45,6 @@ pub use reap::{Commit, ReapPolicy, is_dead, reap};
 pub use restore::{needs_restore, restore};
 pub use settling::{Serving, Settling};
 pub use shard::{Record, ShardHead, ShardSnapshot, Tombstone};
+pub use sources::{SourceRow, SourceState, count_states, sort_sources, source_rows};
 pub use store::{Verdict, accept};
 pub use time::Instant;

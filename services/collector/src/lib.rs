@@ -1,9 +1,6 @@
-//! The door of a server: gRPC ingest, segment and multiprocess directories, liveness and folding.
+//! The collecting side of a server: gRPC ingest, liveness and folding.
 //!
 //! - [`ingest`] takes pushes from other processes over gRPC and hands them to a [`Store`](metrifold_store::Store).
-//! - [`Agent`] holds segments, and the files of prometheus_client, and pushes their values to one or two [`Target`]s: the
-//!   worker's side of the protocol for processes that only write memory. A dead worker's last values are pushed however
-//!   it died.
 //! - [`Reaper`] opens and restores shards, folds dead sources and trims old tombstones. Any number may run at once.
 //!
 //! ```
@@ -25,16 +22,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-mod agent;
-mod clock;
 mod ingest;
 mod reaper;
-mod target;
 
-pub use agent::{
-    Agent, AgentError, AgentSettings, AgentStatus, Counts, FilesSettings, LedgerError, PidLiveness,
-};
 pub use ingest::{Admission, guarded_ingest, ingest};
-pub use metrifold_channel::Token;
 pub use reaper::{Reaper, ReaperSettings};
-pub use target::{GrpcTarget, StoreTarget, Target, TargetError};

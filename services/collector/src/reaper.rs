@@ -7,13 +7,12 @@ use std::{
 };
 
 use futures::future::join_all;
+use metrifold_clock as clock;
 use metrifold_model::Namespace;
-use metrifold_session::{Commit, Instant, ReapPolicy, ShardSnapshot, needs_restore, reap};
+use metrifold_session::{Instant, ReapPolicy, ShardSnapshot, needs_restore, reap};
 use metrifold_store::{CommitOutcome, ShardIndex, Store, StoreError};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
-
-use crate::clock;
 
 /// How a reaper works.
 #[derive(Clone, Debug)]
@@ -143,7 +142,9 @@ impl Memory {
             let Some(commit) = reap(&snapshot, &settings.policy) else { break };
             if store.commit(namespace, shard, &commit).await? == CommitOutcome::Committed {
                 // Remembered before it is read back: the store may fail in between.
-                self.last = Some(Arc::new(applied(&snapshot, &commit)));
+                let mut after = (*snapshot).clone();
+                commit.apply(&mut after, snapshot.head.version);
+                self.last = Some(Arc::new(after));
             }
             snapshot = store.snapshot(namespace, shard).await?;
             if needs_restore(&snapshot, self.last.as_deref(), settle) {
@@ -185,19 +186,4 @@ impl Memory {
         let stood = now.since(since);
         (!stood.is_zero() && !snapshot.tombstones.is_empty()).then(|| (age, age + stood))
     }
-}
-
-/// The snapshot after a commit.
-fn applied(snapshot: &ShardSnapshot, commit: &Commit) -> ShardSnapshot {
-    let mut after = snapshot.clone();
-    after.archive = Arc::new(commit.archive.clone());
-    after.head.counter += 1;
-    for incarnation in &commit.trimmed {
-        after.tombstones.remove(incarnation);
-    }
-    for (incarnation, _, tombstone) in &commit.folded {
-        after.records.remove(incarnation);
-        after.tombstones.insert(*incarnation, tombstone.clone());
-    }
-    after
 }

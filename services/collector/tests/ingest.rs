@@ -9,7 +9,8 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use metrifold_collector::{GrpcTarget, Target, Token, guarded_ingest, ingest};
+use metrifold_agent::{GrpcTarget, Target, Token};
+use metrifold_collector::{guarded_ingest, ingest};
 use metrifold_model::{Descriptor, DescriptorList, Incarnation, Kind, Labels, Namespace, Values, Worker};
 use metrifold_session::{Answer, Instant, Push, Pusher, PusherSettings, Refusal};
 use metrifold_store::{ShardIndex, Store};

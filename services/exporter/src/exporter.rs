@@ -41,6 +41,7 @@ struct ViewKey {
 
 /// The views of one kind, one after the other.
 struct Shown {
+    reader: Arc<Reader>,
     reads: SharedReads<Read>,
     /// The last view and when it was read, if it may be shown again.
     last: Mutex<Option<(Instant, Arc<Pages>)>>,
@@ -83,7 +84,8 @@ impl Exporter {
         Ok(pages)
     }
 
-    /// Whether the store answers and the default namespace could be shown now.
+    /// Whether the store answers within the time of a scrape and the default namespace could be shown now. Shows nothing:
+    /// the last view stays the last one.
     ///
     /// # Errors
     /// The reason why not.
@@ -91,8 +93,17 @@ impl Exporter {
         if !*self.has_caught_up.borrow() {
             return Err(ScrapeError::CatchingUp);
         }
+        let limit = self.settings.scrape_timeout;
+        let checked = tokio::time::timeout(limit, self.check_store()).await;
+        checked.unwrap_or_else(|_| Err(self.late(limit)))
+    }
+
+    async fn check_store(&self) -> Result<(), ScrapeError> {
         self.store.check().await.map_err(|error| ScrapeError::Unreadable(error.to_string()))?;
-        self.scrape(&ScrapeQuery::default()).await.map(drop)
+        let default =
+            ViewKey { namespace: self.settings.namespace.clone(), group_by: self.settings.group_by.clone() };
+        let reader = self.view(default).reader.clone();
+        reader.check().await
     }
 
     /// Why there is no answer within `limit`.
@@ -160,8 +171,9 @@ impl Exporter {
                 self.metrics.clone(),
             );
             let reader = Arc::new(reader);
-            let reads = SharedReads::new(move || reader.clone().read().boxed());
-            Arc::new(Shown { reads, last: Mutex::default() })
+            let shared = reader.clone();
+            let reads = SharedReads::new(move || shared.clone().read().boxed());
+            Arc::new(Shown { reader, reads, last: Mutex::default() })
         });
         view.clone()
     }

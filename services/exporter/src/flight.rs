@@ -36,20 +36,20 @@ impl<T: Clone + Send + 'static> SharedReads<T> {
             !std::mem::replace(&mut queue.is_running, true)
         };
         if must_start {
-            let lap = Lap { queue: self.queue.clone() };
-            tokio::spawn(run(lap, self.read.clone()));
+            let turn = Turn { queue: self.queue.clone() };
+            tokio::spawn(run(turn, self.read.clone()));
         }
         receiver.await.ok()
     }
 }
 
 /// The right to read. Given back however the task ends, so that a panic does not stop all later reads.
-struct Lap<T> {
+struct Turn<T> {
     queue: Arc<Mutex<Queue<T>>>,
 }
 
-impl<T> Lap<T> {
-    /// Those who share the next read; ends the lap if there are none.
+impl<T> Turn<T> {
+    /// Those who share the next read; ends the turn if there are none.
     fn take_waiting(&self) -> Vec<oneshot::Sender<T>> {
         let mut queue = self.queue.lock();
         queue.is_running = !queue.waiting.is_empty();
@@ -57,10 +57,10 @@ impl<T> Lap<T> {
     }
 }
 
-impl<T> Drop for Lap<T> {
+impl<T> Drop for Turn<T> {
     fn drop(&mut self) {
         let mut queue = self.queue.lock();
-        // After an orderly end a new lap may have begun, which this one must not touch.
+        // After an orderly end a new turn may have begun, which this one must not touch.
         if std::thread::panicking() {
             queue.is_running = false;
             queue.waiting.clear();
@@ -68,9 +68,9 @@ impl<T> Drop for Lap<T> {
     }
 }
 
-async fn run<T: Clone>(lap: Lap<T>, read: Arc<Read<T>>) {
+async fn run<T: Clone>(turn: Turn<T>, read: Arc<Read<T>>) {
     loop {
-        let waiting = lap.take_waiting();
+        let waiting = turn.take_waiting();
         if waiting.is_empty() {
             return;
         }

@@ -12,8 +12,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use metrifold_exposition::{CONTENT_TYPE_TEXT, negotiate, negotiate_coding};
-use prometheus::{Encoder, Registry, TextEncoder};
+use metrifold_exposition::{negotiate, negotiate_coding};
 
 use crate::{
     Exporter, ScrapeError,
@@ -22,23 +21,14 @@ use crate::{
     query::ScrapeQuery,
 };
 
-/// All routes of a server that shows the merged view: those of [`operations`] and `GET /metrics`.
+/// `GET /metrics`.
 ///
-/// `/metrics?namespace=` shows another namespace than the default one; an unknown one is answered with 404 and the
-/// list of those that exist. `?group_by=` keeps labels of workers; one that `workers.archive_labels` does not name is
-/// answered with 400. `?name[]=` shows samples and families of these names alone. Format, scheme for names and
-/// compression are negotiated. HEAD works everywhere.
-pub fn build(exporter: Arc<Exporter>, own: Registry) -> Router {
-    operations(exporter.clone(), own)
-        .merge(Router::new().route("/metrics", get(metrics)).with_state(exporter))
-}
-
-/// Routes of every server: `/-/healthy`, `/-/ready`, and `/-/metrics` for the `own` metrics.
-pub fn operations(exporter: Arc<Exporter>, own: Registry) -> Router {
-    Router::new()
-        .route("/-/healthy", get(async || "healthy\n"))
-        .route("/-/ready", get(ready).with_state(exporter))
-        .route("/-/metrics", get(own_metrics).with_state(own))
+/// `?namespace=` shows another namespace than the default one; an unknown one is answered with 404 and the list of those
+/// that exist. `?group_by=` keeps labels of workers; one that `workers.archive_labels` does not name is answered with 400.
+/// `?name[]=` shows samples and families of these names alone. Format, scheme for names and compression are negotiated.
+/// HEAD works as well.
+pub fn build(exporter: Arc<Exporter>) -> Router {
+    Router::new().route("/metrics", get(metrics)).with_state(exporter)
 }
 
 async fn metrics(
@@ -100,22 +90,4 @@ fn joined(headers: &HeaderMap, name: HeaderName) -> String {
 fn aged(mut answer: Response, age: Duration) -> Response {
     answer.headers_mut().insert(header::AGE, HeaderValue::from(age.as_secs()));
     answer
-}
-
-/// Ready means that a scrape would be answered now.
-async fn ready(State(exporter): State<Arc<Exporter>>) -> Response {
-    let limit = exporter.settings.scrape_timeout;
-    let checked = tokio::time::timeout(limit, exporter.check()).await;
-    match checked.unwrap_or_else(|_| Err(exporter.late(limit))) {
-        Ok(()) => "ready\n".into_response(),
-        Err(error) => error.into_response(),
-    }
-}
-
-async fn own_metrics(State(own): State<Registry>) -> Response {
-    let mut text = Vec::new();
-    match TextEncoder::new().encode(&own.gather(), &mut text) {
-        Ok(()) => ([(header::CONTENT_TYPE, CONTENT_TYPE_TEXT)], text).into_response(),
-        Err(error) => (axum::http::StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
-    }
 }

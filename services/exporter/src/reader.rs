@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use futures::future::try_join_all;
-use metrifold_merge::{Conflict, MergeOptions, Merger, View};
+use metrifold_merge::{Conflict, MergeOptions, Merger, View, merge};
 use metrifold_model::{LabelNames, Namespace};
-use metrifold_session::{Serving, Settling, ShardSnapshot, is_dead};
+use metrifold_session::{Serving, Settling, ShardSnapshot, SourceState, count_states};
 use metrifold_store::{ShardIndex, Store, StoreError};
 use metrifold_telemetry::Metrics;
 use parking_lot::Mutex;
@@ -18,6 +18,7 @@ pub(crate) struct Reader {
     namespace: Namespace,
     /// Own metrics and log are about the view that a scrape gets if it asks for no other.
     is_reported: bool,
+    options: MergeOptions,
     settings: ExporterSettings,
     metrics: Metrics,
     press: Arc<Press>,
@@ -41,11 +42,12 @@ impl Reader {
     ) -> Reader {
         let is_reported = group_by == settings.group_by;
         let options = MergeOptions { group_by, ..merge_options(&settings) };
-        let last = LastView { merger: Merger::new(options), ..LastView::default() };
+        let last = LastView { merger: Merger::new(options.clone()), ..LastView::default() };
         Reader {
             store,
             namespace,
             is_reported,
+            options,
             settings,
             metrics,
             press: Arc::default(),
@@ -57,6 +59,20 @@ impl Reader {
     pub(crate) async fn read(self: Arc<Self>) -> Result<Arc<Pages>, ScrapeError> {
         let shards = self.shards().await.map_err(|error| ScrapeError::Unreadable(error.to_string()))?;
         self.show(&shards)
+    }
+
+    /// Whether a read that begins now could be shown.
+    pub(crate) async fn check(&self) -> Result<(), ScrapeError> {
+        let shards = self.shards().await.map_err(|error| ScrapeError::Unreadable(error.to_string()))?;
+        self.count_sources(&shards);
+        let (serving, former) = {
+            let last = self.last.lock();
+            (self.serving(&last.settling, &shards)?, last.view.clone())
+        };
+        match former.filter(|_| serving == Serving::IfNotBelow) {
+            Some(former) => self.fallen(&former, &merge(&shards, &self.options)).map_or(Ok(()), Err),
+            None => Ok(()),
+        }
     }
 
     async fn shards(&self) -> Result<Vec<Arc<ShardSnapshot>>, StoreError> {
@@ -105,10 +121,10 @@ impl Reader {
     /// After a restore, no counter may be below the last view, until the time for something better is over.
     fn compare(&self, serving: Serving, last: Option<&View>, view: &View) -> Result<(), ScrapeError> {
         let Some(last) = last.filter(|_| serving != Serving::Now) else { return Ok(()) };
-        let Some(below) = floor::below(last, view) else { return Ok(()) };
         if serving == Serving::IfNotBelow {
-            return Err(self.settling(format!("{below} is still below the last view")));
+            return self.fallen(last, view).map_or(Ok(()), Err);
         }
+        let Some(below) = floor::below(last, view) else { return Ok(()) };
         self.metrics.view_resets.with_label_values(&[self.namespace.as_str()]).inc();
         tracing::error!(
             namespace = %self.namespace,
@@ -116,6 +132,12 @@ impl Reader {
             "the store came back without what it had held, and nobody brought it back within store.settle: counters reset"
         );
         Ok(())
+    }
+
+    /// Why `view` must wait, if a counter in it is below `former`.
+    fn fallen(&self, former: &View, view: &View) -> Option<ScrapeError> {
+        let below = floor::below(former, view)?;
+        Some(self.settling(format!("{below} is still below the last view")))
     }
 
     fn settling(&self, reason: String) -> ScrapeError {
@@ -138,23 +160,20 @@ impl Reader {
     }
 
     fn count_sources(&self, shards: &[Arc<ShardSnapshot>]) {
-        let (mut live, mut dead, mut folded) = (0, 0, 0);
+        let mut counts = [0; SourceState::ALL.len()];
         for shard in shards {
-            let ended = shard.records.values().filter(|record| is_dead(record, shard.now, self.settings.ttl));
-            let ended = ended.count();
-            dead += ended;
-            live += shard.records.len() - ended;
-            folded += shard.tombstones.keys().filter(|source| !shard.records.contains_key(source)).count();
+            let of_shard = count_states(shard, self.settings.ttl);
+            counts.iter_mut().zip(of_shard).for_each(|(sum, count)| *sum += count);
         }
-        for (state, count) in [("live", live), ("dead", dead), ("folded", folded)] {
-            let gauge = self.metrics.sources.with_label_values(&[self.namespace.as_str(), state]);
+        for (state, count) in SourceState::ALL.into_iter().zip(counts) {
+            let gauge = self.metrics.sources.with_label_values(&[self.namespace.as_str(), state.name()]);
             gauge.set(gauge_value(count));
         }
     }
 }
 
 /// How a namespace is merged under these settings, across all workers.
-pub(crate) fn merge_options(settings: &ExporterSettings) -> MergeOptions {
+pub fn merge_options(settings: &ExporterSettings) -> MergeOptions {
     MergeOptions {
         ttl: settings.ttl,
         gauge_retention: settings.gauge_retention,

@@ -26,6 +26,11 @@ use parking_lot::Mutex;
 use prometheus::Registry;
 use tower::ServiceExt;
 
+/// What a scraper of a server may ask for.
+fn routes(exporter: Arc<Exporter>, own: Registry) -> Router {
+    build(exporter.clone()).merge(metrifold_status::health(exporter, own))
+}
+
 /// A store of one shard that shows what the test puts there.
 #[derive(Default)]
 struct Scripted {
@@ -106,7 +111,7 @@ fn bench_with(settings: impl FnOnce(&Registry) -> ExporterSettings) -> Bench {
     let own = Registry::new();
     let metrics = Metrics::register(&own).expect("a new registry");
     let exporter = Exporter::new(store.clone(), settings(&own), metrics);
-    Bench { store, router: build(exporter, own) }
+    Bench { store, router: routes(exporter, own) }
 }
 
 /// One live source that has counted `requests` in this epoch.
@@ -330,6 +335,18 @@ async fn the_last_view_is_shown_as_long_as_it_may_be_if_there_is_no_new_one() {
 }
 
 #[tokio::test]
+async fn asking_whether_a_server_is_ready_shows_nothing_and_replaces_no_view() {
+    let limit = Some(Duration::from_secs(60));
+    let bench = bench_with(|_| ExporterSettings { serve_stale: limit, ..ExporterSettings::default() });
+    assert_eq!(bench.get("/-/ready").await.0, StatusCode::OK);
+    *bench.store.failure.lock() = Some("connection refused".into());
+    assert_eq!(bench.get("/-/ready").await.0, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(bench.get("/metrics").await.0, StatusCode::SERVICE_UNAVAILABLE, "nothing was shown yet");
+    let own = bench.get("/-/metrics").await.1;
+    assert!(!own.contains("metrifold_scrapes_total{result=\"ok\"}"), "a question is no scrape: {own}");
+}
+
+#[tokio::test]
 async fn the_last_view_of_a_namespace_that_was_removed_is_not_shown() {
     let limit = Some(Duration::from_secs(60));
     let bench = bench_with(|_| ExporterSettings { serve_stale: limit, ..ExporterSettings::default() });
@@ -347,7 +364,7 @@ async fn a_server_that_has_just_started_is_healthy_and_shows_nothing_until_it_ha
     let own = Registry::new();
     let metrics = Metrics::register(&own).expect("a new registry");
     let exporter = Exporter::after(has_caught_up, store.clone(), ExporterSettings::default(), metrics);
-    let bench = Bench { store, router: build(exporter, own) };
+    let bench = Bench { store, router: routes(exporter, own) };
     assert_eq!(bench.get("/-/healthy").await.0, StatusCode::OK);
     for page in ["/-/ready", "/metrics"] {
         let (status, body) = bench.get(page).await;

@@ -3,12 +3,11 @@
 use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
+use metrifold_admin::HealthQuestion;
+use metrifold_demo::{DemoSettings, WorkerArguments};
 use metrifold_model::Incarnation;
 
-use crate::{
-    config::{Inputs, Layer},
-    demo::{DemoSettings, WorkerArguments},
-};
+use crate::config::{Inputs, Layer};
 
 /// One correct Prometheus scrape over many worker processes.
 #[derive(Debug, Parser)]
@@ -62,6 +61,14 @@ pub struct HealthArguments {
     /// The file with the user's password.
     #[arg(long, value_name = "FILE", requires = "user")]
     pub password_file: Option<PathBuf>,
+}
+
+impl HealthArguments {
+    /// The question that they ask.
+    pub fn question(&self) -> HealthQuestion {
+        let HealthArguments { url, server_name, user, password_file } = self.clone();
+        HealthQuestion { url, server_name, user, password_file }
+    }
 }
 
 /// Which store, for a question or an order.

@@ -2,16 +2,17 @@
 
 use std::{fmt::Display, future::Future, process::ExitCode};
 
+use metrifold_admin::{AdminError, AdminSettings, Choice};
+use metrifold_demo as demo;
 use metrifold_gate::Gate;
 use metrifold_telemetry::{LogControl, LogSettings, TraceSettings, Traces, start_logs};
 
 use crate::{
-    admin::{self, AdminError, Choice},
     cli::{AdminArguments, Cli, Command, RetireArguments, ServerArguments},
     complain,
-    config::{Loaded, Settings, load},
-    demo, detach, health, say,
-    server::{self, ReloadInputs, Role},
+    config::{Loaded, load},
+    detach, say,
+    server::{self, ReloadInputs, Role, redis_settings},
 };
 
 /// Where a server in the background logs to if no file is given: nowhere.
@@ -28,17 +29,17 @@ pub fn execute(cli: Cli) -> ExitCode {
             true => ExitCode::SUCCESS,
             false => ExitCode::FAILURE,
         }),
-        Command::Workers(store) => administer(store, admin::workers),
+        Command::Workers(store) => administer(store, metrifold_admin::workers),
         Command::Retire(arguments) => administer(&arguments.store, |settings| {
             let RetireArguments { sources, host, silent_for, .. } = arguments.clone();
             let choice = Choice { sources, host, silent_for };
-            async move { admin::retire(settings, &choice).await }
+            async move { metrifold_admin::retire(settings, &choice).await }
         }),
-        Command::Wipe(arguments) => {
-            administer(&arguments.store, |settings| admin::wipe(settings, arguments.yes, arguments.forget))
-        }
+        Command::Wipe(arguments) => administer(&arguments.store, |settings| {
+            metrifold_admin::wipe(settings, arguments.yes, arguments.forget)
+        }),
         Command::CheckConfig(arguments) => check_config(arguments),
-        Command::Health(arguments) => in_runtime(health::ask(arguments)).map(|()| ExitCode::SUCCESS),
+        Command::Health(arguments) => in_runtime(metrifold_admin::ask(&arguments.question())).map(succeed),
         Command::DemoWorker(arguments) => demo::work(arguments).map(|()| ExitCode::SUCCESS).map_err(text),
     };
     outcome.unwrap_or_else(|reason| {
@@ -59,13 +60,28 @@ fn in_runtime<T, E: Display>(work: impl Future<Output = Result<T, E>>) -> Result
     outcome
 }
 
-fn administer<W>(store: &AdminArguments, work: impl FnOnce(Settings) -> W) -> Result<ExitCode, String>
+/// Prints what a command has to say.
+fn succeed(text: String) -> ExitCode {
+    say(text.trim_end());
+    ExitCode::SUCCESS
+}
+
+fn administer<W>(store: &AdminArguments, work: impl FnOnce(AdminSettings) -> W) -> Result<ExitCode, String>
 where
-    W: Future<Output = Result<(), AdminError>>,
+    W: Future<Output = Result<String, AdminError>>,
 {
     let Loaded { settings, notices, .. } = load(&store.inputs()).map_err(text)?;
     notices.iter().for_each(|notice| complain(&format!("note: {notice}")));
-    in_runtime(work(settings)).map(|()| ExitCode::SUCCESS)
+    let address = settings.redis.url.as_ref().ok_or(AdminError::NoRedis).map_err(text)?;
+    let admin = AdminSettings {
+        redis: redis_settings(address, &settings),
+        namespace: settings.redis.namespace.clone(),
+        ttl: settings.ttl(),
+        settle: settings.settle(),
+        restore_grace: settings.store.restore_grace,
+        archive: settings.archive_policy(),
+    };
+    in_runtime(work(admin)).map(succeed)
 }
 
 fn check_config(arguments: &ServerArguments) -> Result<ExitCode, String> {

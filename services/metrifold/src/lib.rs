@@ -5,21 +5,15 @@
 
 use std::io::Write;
 
-mod admin;
 pub mod cli;
 pub mod config;
-pub mod demo;
 mod detach;
 mod execute;
-mod health;
 mod listener;
-mod metered;
-mod page;
 mod server;
 
 pub use execute::execute;
 pub use listener::{BindError, Listeners};
-pub use metered::MeteredStore;
 
 /// One line on stdout. A reader that has gone away is no reason to end.
 fn say(line: &str) {

@@ -4,8 +4,8 @@ mod redis_server;
 
 use std::{ops::Deref, sync::Arc, time::Duration};
 
-use metrifold_dial::{DialSettings, Dialer};
 use metrifold_model::{Incarnation, Namespace, Values};
+use metrifold_redis::{Client, ClientSettings};
 use metrifold_redis::{PushScript, PushSettings, RunId, parse_push_reply};
 use metrifold_session::{Answer, Payload, Push, ReapPolicy, ShardSnapshot, reap};
 use metrifold_store::{
@@ -318,8 +318,8 @@ async fn values_kept_beside_a_record_are_renewed_folded_and_missed() {
     let run = info.lines().find_map(|line| line.trim().strip_prefix("run_id:")).expect("a run id");
     let words = call.eval(&RunId::new(run).expect("a run id"));
     let address = format!("redis://{}", server.address()).parse().expect("an address");
-    let dialer = Dialer::new(DialSettings::new(address)).expect("good settings");
-    let reply = dialer.command(record, words, Duration::from_secs(10)).await.expect("it answers");
+    let client = Client::new(ClientSettings::new(address)).expect("good settings");
+    let reply = client.command(record, words, Duration::from_secs(10)).await.expect("it answers");
     assert_eq!(parse_push_reply(&reply), Ok(Answer::NeedValues));
     assert_eq!(total(&*snapshot(&store).await), 5.0);
 

@@ -2,7 +2,8 @@
 
 use anyhow::{Result, ensure};
 use bytes::Bytes;
-use metrifold_redis::{PushScript, PushSettings, encode_values, keys::shard_of, parse_push_reply};
+use metrifold_format::encode_values;
+use metrifold_redis::{PushScript, PushSettings, keys::shard_of, parse_push_reply};
 use metrifold_session::{Answer, Payload};
 
 use crate::{
@@ -17,7 +18,7 @@ const ROUNDS: usize = 9;
 const SIZES: [(usize, usize, f64); 2] = [(1_000, 4_000, 3.0), (100_000, 200, 1.5)];
 
 pub(crate) async fn measure(redis: &LoadRedis) -> Result<()> {
-    let (pushing, setting) = (redis.dialer()?, redis.dialer()?);
+    let (pushing, setting) = (redis.client()?, redis.client()?);
     let store = redis.store()?;
     let script =
         PushScript::new(&redis.namespace, shard_of(metrifold_model::Incarnation(0), 1), PushSettings::new(1));

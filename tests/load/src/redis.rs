@@ -3,8 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context, Result, ensure};
-use metrifold_dial::{DialSettings, Dialer, RedisAddress};
 use metrifold_model::Namespace;
+use metrifold_redis::{Client, ClientSettings, RedisAddress};
 use metrifold_store::{CommitOutcome, RedisSettings, RedisStore, ShardIndex, Store};
 use metrifold_tests::Redis;
 
@@ -34,8 +34,8 @@ impl LoadRedis {
         Ok(Arc::new(RedisStore::connect(settings)?))
     }
 
-    pub(crate) fn dialer(&self) -> Result<Dialer> {
-        Ok(Dialer::new(DialSettings::new(self.address()?))?)
+    pub(crate) fn client(&self) -> Result<Client> {
+        Ok(Client::new(ClientSettings::new(self.address()?))?)
     }
 
     /// A number that `INFO` names.

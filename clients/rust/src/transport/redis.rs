@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use metrifold_dial::{DialError, DialSettings, Dialer, RedisAddress};
 use metrifold_model::Namespace;
+use metrifold_redis::{Client, ClientSettings, RedisAddress, RedisError};
 use metrifold_redis::{PushScript, PushSettings, ReplyError, keys, parse_push_reply};
 use metrifold_session::{Answer, Push};
 
@@ -18,7 +18,7 @@ const RECONNECT_MAX: Duration = Duration::from_millis(250);
 
 /// Pushes to whichever Redis process holds the shard.
 pub(crate) struct Redis {
-    dialer: Dialer,
+    client: Client,
     namespace: Namespace,
     /// How many shards the namespace has, once a server role has said so.
     shards: Option<u16>,
@@ -29,15 +29,17 @@ pub(crate) struct Redis {
 impl Redis {
     /// To one server, behind Sentinel, or to a Cluster.
     pub(crate) fn new(address: &RedisAddress, namespace: &Namespace) -> Result<Self, TargetError> {
-        let settings = DialSettings {
+        let settings = ClientSettings {
             connect_timeout: CONNECT_TIMEOUT,
             reconnect_max: RECONNECT_MAX,
-            ..DialSettings::new(address.clone())
+            ..ClientSettings::new(address.clone())
         };
-        let invalid =
-            |error: DialError| TargetError::Invalid { given: address.to_string(), reason: error.to_string() };
-        let dialer = Dialer::new(settings).map_err(invalid)?;
-        Ok(Redis { dialer, namespace: namespace.clone(), shards: None, script: None })
+        let invalid = |error: RedisError| TargetError::Invalid {
+            given: address.to_string(),
+            reason: error.to_string(),
+        };
+        let client = Client::new(settings).map_err(invalid)?;
+        Ok(Redis { client, namespace: namespace.clone(), shards: None, script: None })
     }
 
     async fn push(&mut self, push: &Push) -> Result<Answer, String> {
@@ -45,7 +47,7 @@ impl Redis {
             return Ok(Answer::Sealed);
         };
         let call = self.script(shards, push).call(push);
-        let reply = self.dialer.script(&call, COMMAND_TIMEOUT).await.map_err(|error| error.to_string())?;
+        let reply = self.client.script(&call, COMMAND_TIMEOUT).await.map_err(|error| error.to_string())?;
         match parse_push_reply(&reply) {
             // Wiped, or empty after a restart: whoever opens it next may choose another number, and must find us.
             Ok(Answer::Sealed) | Err(ReplyError::Shards { .. }) => {
@@ -57,7 +59,7 @@ impl Redis {
     }
 
     /// How many shards there are; `None` if no server role has opened the namespace yet.
-    async fn shards(&mut self) -> Result<Option<u16>, DialError> {
+    async fn shards(&mut self) -> Result<Option<u16>, RedisError> {
         if self.shards.is_none() {
             let meta = keys::meta(&self.namespace);
             let reply = self.command(&meta, ["HGET", &meta, keys::META_SHARDS]).await?;
@@ -71,9 +73,9 @@ impl Redis {
         Ok(self.shards)
     }
 
-    async fn command(&self, key: &str, words: [&str; 3]) -> Result<Vec<Bytes>, DialError> {
+    async fn command(&self, key: &str, words: [&str; 3]) -> Result<Vec<Bytes>, RedisError> {
         let words = words.map(|word| Bytes::copy_from_slice(word.as_bytes())).to_vec();
-        self.dialer.command(key, words, COMMAND_TIMEOUT).await
+        self.client.command(key, words, COMMAND_TIMEOUT).await
     }
 
     fn script(&mut self, shards: u16, push: &Push) -> &PushScript {
@@ -92,6 +94,6 @@ impl Transport for Redis {
     }
 
     fn reset(&mut self) {
-        self.dialer.reset();
+        self.client.reset();
     }
 }

@@ -6,7 +6,8 @@ use metrifold_model::Namespace;
 use metrifold_session::{Commit, Instant};
 
 use super::{ScriptCall, call::Source, decimal, fold_entry, hex, ordered};
-use crate::{ReplyError, encode_archive, encode_tombstone, keys::ShardKeys, reply::Fields};
+use crate::{ReplyError, keys::ShardKeys, reply::Fields};
+use metrifold_format::{encode_archive, encode_tombstone};
 
 static COMMIT: LazyLock<Source> =
     LazyLock::new(|| Source::new(concat!(include_str!("check.lua"), include_str!("commit.lua"))));

@@ -10,9 +10,10 @@ use metrifold_session::{Archive, Record, Tombstone};
 
 use super::{ScriptCall, ShardLook, call::Source, head};
 use crate::{
-    RECORD_FIELDS, RECORD_HEADS, RecordHead, ReplyError, decode_archive, decode_record, decode_record_head,
-    decode_tombstone, keys::ShardKeys, reply::Fields,
+    RECORD_FIELDS, RECORD_HEADS, RecordHead, ReplyError, decode_record, decode_record_head, keys::ShardKeys,
+    reply::Fields,
 };
+use metrifold_format::{decode_archive, decode_tombstone};
 
 static LOOK: LazyLock<Source> = LazyLock::new(|| {
     Source::new(concat!(include_str!("check.lua"), include_str!("head.lua"), include_str!("look.lua")))

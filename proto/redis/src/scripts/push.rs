@@ -7,10 +7,11 @@ use metrifold_session::{Answer, DescriptorPart, Payload, Push, Refusal};
 
 use super::{ScriptCall, call::Source, decimal, flag, hex, ordered};
 use crate::{
-    ReplyError, encode_descriptors, encode_values, encode_worker,
+    ReplyError,
     keys::{STAGED, ShardKeys},
     reply::Fields,
 };
+use metrifold_format::{encode_descriptors, encode_values, encode_worker};
 
 static SOURCE: LazyLock<Source> =
     LazyLock::new(|| Source::new(concat!(include_str!("check.lua"), include_str!("push.lua"))));

@@ -9,9 +9,8 @@ use metrifold_model::{Epoch, Incarnation, Namespace};
 use metrifold_session::{Record, ShardSnapshot};
 
 use super::{PushSettings, ScriptCall, ShardLook, call::Source, decimal, flag, fold_entry, hex, ordered};
-use crate::{
-    encode_archive, encode_descriptors, encode_tombstone, encode_values, encode_worker, keys::ShardKeys,
-};
+use crate::keys::ShardKeys;
+use metrifold_format::{encode_archive, encode_descriptors, encode_tombstone, encode_values, encode_worker};
 
 static CLAIM: LazyLock<Source> =
     LazyLock::new(|| Source::new(concat!(include_str!("check.lua"), include_str!("claim.lua"))));

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use metrifold_dial::RedisAddress;
+use metrifold_redis::RedisAddress;
 
 use super::{ConfigProblem, Layer, keys, load::nearest};
 

@@ -8,9 +8,9 @@ use std::{
     time::Duration,
 };
 
-use metrifold_collector::PidLiveness;
-use metrifold_dial::DialError;
+use metrifold_agent::PidLiveness;
 use metrifold_model::{LabelNames, Namespace, limits};
+use metrifold_redis::RedisError;
 
 use super::{Secret, Settings, settings::ARCHIVE_LABELS_MAX};
 
@@ -84,7 +84,9 @@ pub(super) const ALL: &[Key] = &[
     Key {
         name: "redis.url",
         set: |to, text| {
-            text.parse().map(|value| to.redis.url = Some(value)).map_err(|error: DialError| error.to_string())
+            text.parse()
+                .map(|value| to.redis.url = Some(value))
+                .map_err(|error: RedisError| error.to_string())
         },
         show: |of| optional(of.redis.url.as_ref()),
     },

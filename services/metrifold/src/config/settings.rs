@@ -2,11 +2,11 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
+use metrifold_agent::PidLiveness;
 use metrifold_channel::{ChannelError, Token};
-use metrifold_collector::PidLiveness;
-use metrifold_dial::RedisAddress;
 use metrifold_gate::{CertificateFiles, Source};
 use metrifold_model::{LabelNames, Namespace};
+use metrifold_redis::RedisAddress;
 use metrifold_segment::MultiprocDirectory;
 use metrifold_session::ArchivePolicy;
 use metrifold_telemetry::LogSettings;

@@ -3,7 +3,7 @@
 use std::{fmt, path::PathBuf, str::FromStr};
 
 use metrifold_channel::{ChannelError, HttpsAddress};
-use metrifold_dial::{DialError, RedisAddress};
+use metrifold_redis::{RedisAddress, RedisError};
 
 /// A remote target.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,7 +26,7 @@ impl FromStr for Target {
             Some(("unix", path)) => unix(path),
             Some(("http", _)) => http(text),
             Some((scheme, _)) if scheme.starts_with("redis") => {
-                text.parse().map(Target::Redis).map_err(|error: DialError| error.to_string())
+                text.parse().map(Target::Redis).map_err(|error: RedisError| error.to_string())
             }
             Some(("https", _)) => {
                 text.parse().map(Target::Https).map_err(|error: ChannelError| error.to_string())

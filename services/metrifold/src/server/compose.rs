@@ -2,22 +2,21 @@
 
 use std::{sync::Arc, time::Duration};
 
-use metrifold_collector::{
-    AgentSettings, AgentStatus, FilesSettings, GrpcTarget, ReaperSettings, StoreTarget, Target as AgentTarget,
+use metrifold_agent::{
+    AgentSettings, AgentStatus, FilesSettings, GrpcTarget, StoreTarget, Target as AgentTarget,
 };
-use metrifold_dial::RedisAddress;
-use metrifold_exporter::{ExporterSettings, Identity, OwnMetrics};
+use metrifold_collector::ReaperSettings;
+use metrifold_exporter::{ExporterSettings, OwnMetrics};
+use metrifold_redis::RedisAddress;
 use metrifold_session::{PusherSettings, ReapPolicy};
+use metrifold_status::{Identity, MeteredStore};
 use metrifold_store::{EmbeddedSettings, EmbeddedStore, RedisSettings, RedisStore, Store, StoreError};
 use metrifold_telemetry::Metrics;
 use prometheus::{IntCounter, IntGaugeVec, Registry};
 use tokio::sync::watch;
 
 use super::{Role, ServerError};
-use crate::{
-    MeteredStore,
-    config::{Settings, Target},
-};
+use crate::config::{Settings, Target};
 
 /// How a segment's holder names this process's own store; never changes, because it stands in segments.
 const OWN_STORE: &str = "own store";

@@ -31,15 +31,15 @@ pub(crate) enum ServerError {
     #[error("{0}; stop it: one server holds the files of a multiprocess directory")]
     FilesLock(metrifold_segment::AgentLockError),
     #[error(transparent)]
-    Ledger(#[from] metrifold_collector::LedgerError),
+    Ledger(#[from] metrifold_agent::LedgerError),
     #[error(transparent)]
     Store(#[from] metrifold_store::StoreError),
     #[error("upstream.target: {0}")]
-    Target(#[from] metrifold_collector::TargetError),
+    Target(#[from] metrifold_agent::TargetError),
     #[error("upstream.token: {0}")]
     Token(#[from] metrifold_channel::ChannelError),
     #[error("the agent ended: {0}")]
-    Agent(#[from] metrifold_collector::AgentError),
+    Agent(#[from] metrifold_agent::AgentError),
     #[error("own metrics: {0}")]
     Metrics(#[from] prometheus::Error),
     #[error("the listener failed: {0}")]

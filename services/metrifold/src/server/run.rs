@@ -3,10 +3,12 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use axum::{http::StatusCode, middleware::from_fn};
-use metrifold_collector::{Agent, AgentStatus, Reaper};
-use metrifold_exporter::{Console, Exporter, SightedStore, Sights};
+use metrifold_agent::{Agent, AgentStatus};
+use metrifold_collector::Reaper;
+use metrifold_exporter::Exporter;
 use metrifold_gate::{Gate, Permit};
 use metrifold_segment::{AgentLock, AgentLockError, MultiprocDirectory, SegmentDirectory};
+use metrifold_status::{Console, SightedStore, Sights};
 use metrifold_store::Store;
 use metrifold_telemetry::{Metrics, SidecarMetrics};
 use prometheus::Registry;
@@ -50,7 +52,7 @@ pub(crate) async fn run(role: Role, settings: Settings, from: ReloadInputs) -> R
     let exporter = Exporter::after(has_caught_up, store.clone(), compose::exporter(&settings, &own), metrics);
     let router = router(role, store, &settings, exporter, own, is_serving)
         .await
-        .merge(metrifold_exporter::console(console))
+        .merge(metrifold_status::console(console))
         .merge(reload.route());
     let (drain, is_tls) = (parts.drain(), gate.is_tls());
     parts.spawn(async move {
@@ -204,9 +206,10 @@ async fn router(
     own: Registry,
     is_serving: watch::Receiver<bool>,
 ) -> axum::Router {
+    let pages = metrifold_status::health(exporter.clone(), own);
     let pages = match role.shows_view() {
-        true => metrifold_exporter::build(exporter, own),
-        false => metrifold_exporter::operations(exporter, own),
+        true => pages.merge(metrifold_exporter::build(exporter)),
+        false => pages,
     };
     match role.takes_pushes() {
         true => {

@@ -9,8 +9,8 @@ use std::{
     sync::Arc,
 };
 
+use metrifold_format::{decode_archive, decode_tombstone, encode_archive, encode_tombstone};
 use metrifold_model::{Incarnation, Namespace, Seq};
-use metrifold_redis::{decode_archive, decode_tombstone, encode_archive, encode_tombstone};
 use metrifold_session::{Archive, Commit, Instant, Record, ShardHead, Tombstone};
 use parking_lot::Mutex;
 use redb::{

@@ -3,11 +3,11 @@
 use std::{collections::HashMap, time::Duration};
 
 use bytes::Bytes;
-use metrifold_dial::{DialSettings, Dialer, Words};
+use metrifold_redis::{Client, ClientSettings, Words};
 use metrifold_redis::{RECORD_VALUES, RECORD_VALUES_SEQ, ScriptCall, keys::STAGED};
 use tracing::{Instrument, Level, Span};
 
-use super::{RedisSettings, error::of_dial};
+use super::{RedisSettings, error::of_redis};
 use crate::StoreError;
 
 /// Commands in one pipeline: pushes get their turn between two of them.
@@ -18,32 +18,32 @@ const ATTEMPTS: usize = 10;
 const WHOLE_SHARD: u32 = 10;
 
 pub(super) struct Connection {
-    dialer: Dialer,
+    client: Client,
     limit: Duration,
 }
 
 impl Connection {
     /// Connects when the first command is sent.
     pub(super) fn new(settings: &RedisSettings) -> Result<Self, StoreError> {
-        let dial = DialSettings {
+        let client = Client::new(ClientSettings {
             connect_timeout: settings.connect_timeout,
             reconnect_min: settings.reconnect_min,
             reconnect_max: settings.reconnect_max,
-            ..DialSettings::new(settings.address.clone())
-        };
-        let dialer = Dialer::new(dial).map_err(of_dial)?;
-        Ok(Connection { dialer, limit: settings.command_timeout })
+            ..ClientSettings::new(settings.address.clone())
+        });
+        let client = client.map_err(of_redis)?;
+        Ok(Connection { client, limit: settings.command_timeout })
     }
 
     /// Runs a script.
     pub(super) async fn run(&self, call: &ScriptCall) -> Result<Vec<Bytes>, StoreError> {
         let span = span("EVALSHA", call.keys().first().map_or("", String::as_str));
-        self.dialer.script(call, self.limit).instrument(span).await.map_err(of_dial)
+        self.client.script(call, self.limit).instrument(span).await.map_err(of_redis)
     }
 
     /// Runs a script that may take long.
     pub(super) async fn run_long(&self, call: &ScriptCall) -> Result<Vec<Bytes>, StoreError> {
-        self.dialer.script(call, self.limit * WHOLE_SHARD).await.map_err(of_dial)
+        self.client.script(call, self.limit * WHOLE_SHARD).await.map_err(of_redis)
     }
 
     /// `HMGET` of the same fields of many keys of one slot, in batches; missing fields are empty.
@@ -57,7 +57,8 @@ impl Connection {
                 words(["HMGET", key.as_str()].into_iter().chain(fields.iter().copied()))
             });
             let key = batch.first().map_or("", |(key, _)| key);
-            replies.extend(self.dialer.commands(key, commands.collect(), self.limit).await.map_err(of_dial)?);
+            replies
+                .extend(self.client.commands(key, commands.collect(), self.limit).await.map_err(of_redis)?);
         }
         Ok(replies)
     }
@@ -72,7 +73,7 @@ impl Connection {
         let again = words(["HMGET", record.as_str(), "vs", "v"]);
         for _ in 0..ATTEMPTS {
             let commands = vec![whole.clone(), words(["GET", beside]), again.clone()];
-            let replies = self.dialer.commands(record, commands, self.limit).await.map_err(of_dial)?;
+            let replies = self.client.commands(record, commands, self.limit).await.map_err(of_redis)?;
             let [mut fields, values, again] = <[Vec<Bytes>; 3]>::try_from(replies).unwrap_or_default();
             // A push in between has brought other values; a restore has written them into the record.
             let read = [fields.get(RECORD_VALUES_SEQ), fields.get(RECORD_VALUES)];
@@ -139,7 +140,7 @@ impl Connection {
         for batch in keys.chunks(BATCH) {
             let commands = batch.iter().map(|key| words(["MEMORY", "USAGE", key.as_str(), "SAMPLES", "0"]));
             let key = batch.first().map_or("", String::as_str);
-            for reply in self.dialer.commands(key, commands.collect(), self.limit).await.map_err(of_dial)? {
+            for reply in self.client.commands(key, commands.collect(), self.limit).await.map_err(of_redis)? {
                 let text = reply.first().map(|word| String::from_utf8_lossy(word).into_owned());
                 bytes.push(text.and_then(|text| text.parse().ok()).unwrap_or(0));
             }
@@ -154,7 +155,7 @@ impl Connection {
 
     /// What each of the servers that hold these keys says of itself, by name.
     pub(super) async fn info(&self, keys: &[String]) -> Result<Vec<HashMap<String, String>>, StoreError> {
-        self.dialer.info(keys, self.limit).await.map_err(of_dial)
+        self.client.info(keys, self.limit).await.map_err(of_redis)
     }
 
     async fn command(
@@ -164,7 +165,7 @@ impl Connection {
     ) -> Result<Vec<Bytes>, StoreError> {
         let command = words(command);
         let span = span(command.first().and_then(|name| std::str::from_utf8(name).ok()).unwrap_or(""), key);
-        self.dialer.command(key, command, self.limit).instrument(span).await.map_err(of_dial)
+        self.client.command(key, command, self.limit).instrument(span).await.map_err(of_redis)
     }
 }
 

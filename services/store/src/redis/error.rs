@@ -1,15 +1,15 @@
 //! What an error of Redis or of the connection means for a caller.
 
-use metrifold_dial::DialError;
+use metrifold_redis::RedisError;
 use metrifold_redis::ReplyError;
 
 use crate::StoreError;
 
 /// The error of a command.
-pub(super) fn of_dial(error: DialError) -> StoreError {
+pub(super) fn of_redis(error: RedisError) -> StoreError {
     match error {
-        DialError::Unavailable(text) => StoreError::Unavailable(text),
-        DialError::Invalid(text) | DialError::Refused(text) => StoreError::Refused(text),
+        RedisError::Unavailable(text) => StoreError::Unavailable(text),
+        RedisError::Invalid(text) | RedisError::Refused(text) => StoreError::Refused(text),
     }
 }
 

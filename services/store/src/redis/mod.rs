@@ -1,4 +1,4 @@
-//! The store in Redis: the scripts of `metrifold-redis`, sent by `metrifold-dial`.
+//! The store in Redis: the keys, scripts and connections of `metrifold-redis`.
 
 mod admin;
 mod connection;

@@ -7,10 +7,11 @@ use std::{
 
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
+use metrifold_format::{decode_archive, decode_tombstone};
 use metrifold_model::{DescriptorList, Epoch, Incarnation, Namespace};
 use metrifold_redis::{
     Dump, Forget, Heads, Look, RECORD_FIELDS, RECORD_HEADS, RECORD_VALUES, RecordHead, STATE_FIELDS,
-    ShardLook, decode_archive, decode_record, decode_record_head, decode_tombstone,
+    ShardLook, decode_record, decode_record_head,
     keys::{STAGED, ShardKeys},
     parse_dump, parse_heads, parse_look,
 };

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use metrifold_dial::RedisAddress;
 use metrifold_model::limits;
 use metrifold_redis::PushSettings;
+use metrifold_redis::RedisAddress;
 
 /// Settings of a Redis store. Printed without passwords.
 #[derive(Clone, Debug)]

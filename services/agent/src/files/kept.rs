@@ -1,0 +1,258 @@
+//! Files whose sources have ended: what becomes of them, and how it is noticed that they are written again.
+
+use std::{
+    collections::HashSet,
+    path::{Path, PathBuf},
+    time::{Duration, Instant as Monotonic},
+};
+
+use metrifold_model::{DescriptorList, Incarnation, Values};
+use metrifold_segment::{ForeignReader, ProcessIdentity, parse_file_name, processes};
+use metrifold_session::Instant;
+
+use super::{
+    Files, UNSEEN_WRITERS_MAX,
+    entry::{Entry, EntryId},
+    leaving::Holders,
+    owners::Owner,
+    place_of,
+};
+use crate::{
+    place::FoldAnswer,
+    source::{Lanes, Source, SourceKey},
+};
+
+/// Kept files that are read at one scan: a process may have come, written and gone between two scans, and a mapping
+/// leaves no trace in a file's times. Five thousand files are read in some seconds, for about a hundredth of a core.
+const READ_PER_SCAN_MAX: usize = 64;
+/// How often a process that has the pid of a kept file is asked whether it holds it.
+const ASK_AGAIN: Duration = Duration::from_millis(500);
+
+/// A file that is not pushed now.
+pub(super) struct Kept {
+    pub(super) name: String,
+    pub(super) process: String,
+    pub(super) path: PathBuf,
+    pub(super) stage: Stage,
+    /// The file has lost its name.
+    pub(super) has_vanished: bool,
+    /// It could not be put aside; the next agent tries again.
+    pub(super) has_to_stay: bool,
+    asked: Option<Monotonic>,
+}
+
+/// How far it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// Acknowledged as this source, and not in the archive yet.
+    Unfolded(Incarnation),
+    /// The store lost it before it was folded.
+    Lost,
+    /// Every target has it for good.
+    Kept,
+    /// Its name was taken from it at this instant.
+    Aside(Instant),
+}
+
+impl Kept {
+    pub(super) fn new(name: &str, process: &str, path: &Path, stage: Stage) -> Kept {
+        Kept {
+            name: name.to_owned(),
+            process: process.to_owned(),
+            path: path.to_owned(),
+            stage,
+            has_vanished: false,
+            has_to_stay: false,
+            asked: None,
+        }
+    }
+
+    /// The source to ask the store about.
+    pub(super) fn unfolded(&self) -> Option<Incarnation> {
+        match self.stage {
+            Stage::Unfolded(incarnation) => Some(incarnation),
+            _ => None,
+        }
+    }
+}
+
+/// What a kept file holds, against what was pushed of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    /// The same.
+    Same,
+    /// More.
+    More,
+    /// It is not that file.
+    Other,
+}
+
+/// Compares what is in a file with its entry.
+pub(super) fn compare(entry: &Entry, descriptors: &DescriptorList, values: &Values) -> Found {
+    if !entry.continues_as(descriptors, values) {
+        return Found::Other;
+    }
+    match entry.lanes.values().all(|lane| has_all(lane.state.values.as_ref(), descriptors, values)) {
+        true => Found::Same,
+        false => Found::More,
+    }
+}
+
+/// Whether a target that was sent `pushed` has all that is in a file.
+fn has_all(pushed: Option<&Values>, descriptors: &DescriptorList, values: &Values) -> bool {
+    let none = Values::default();
+    let pushed = pushed.unwrap_or(&none);
+    let is_same = |(index, descriptor): (usize, &metrifold_model::Descriptor)| {
+        // What cannot be summed is never pushed.
+        let is_nonsense = descriptor.kind.is_subtractable() && !values.slot(index).is_finite();
+        is_nonsense || values.slot(index).to_bits() == pushed.slot(index).to_bits()
+    };
+    let stamps = |values: &Values| values.timestamps.iter().map(|at| at.to_bits()).collect::<Vec<_>>();
+    values.slots.len() == pushed.slots.len()
+        && stamps(values) == stamps(pushed)
+        && descriptors.iter().enumerate().all(is_same)
+}
+
+impl Files {
+    /// What the store says of ended sources. In the archive: that is for good. Forgotten: it is told again.
+    pub(super) fn take_folds(&mut self, answer: &FoldAnswer) {
+        let mut folded = Vec::new();
+        for (id, kept) in &mut self.kept {
+            let Some(incarnation) = kept.unfolded() else { continue };
+            if answer.folded.contains(&incarnation) {
+                kept.stage = Stage::Kept;
+                folded.push(*id);
+            } else if answer.unknown.contains(&incarnation) {
+                kept.stage = Stage::Lost;
+            }
+        }
+        for id in folded {
+            self.finished += 1;
+            self.ledger.lock().end(id);
+            self.forget_settled(id);
+        }
+    }
+
+    /// Nothing more has to be known of a file that is gone and in the archive.
+    pub(super) fn forget_settled(&mut self, id: EntryId) {
+        let is_settled = |kept: &&mut Kept| kept.has_vanished && kept.stage == Stage::Kept;
+        let Some(kept) = self.kept.get_mut(&id).filter(|kept| is_settled(kept)) else { return };
+        if kept.path.starts_with(self.directory.folder()) {
+            // It was read on where it had been put aside.
+            kept.stage = Stage::Aside(Instant(0));
+        } else {
+            self.kept.remove(&id);
+            self.ledger.lock().forget(id);
+        }
+    }
+
+    /// Looks for kept files that are written again, by a process with the same pid or by whomever.
+    pub(super) fn look_at_kept(&mut self, lanes: &Lanes, now: Instant) {
+        let lost: Vec<_> =
+            self.kept.iter().filter(|(_, kept)| kept.stage == Stage::Lost).map(|(id, _)| *id).collect();
+        for id in lost {
+            if let Some(kept) = self.kept.remove(&id) {
+                self.push_from_ledger(id, kept.has_vanished, lanes, now);
+            }
+        }
+        for id in self.suspects() {
+            let Some(kept) = self.kept.get_mut(&id) else { continue };
+            kept.asked = Some(Monotonic::now());
+            let (path, process) = (kept.path.clone(), kept.process.clone());
+            let Ok(reader) = ForeignReader::open(&path) else { continue };
+            let file = (reader.identity(), reader.device_and_inode().ok());
+            if let Owner::Lives(owner) = self.owners.of(&process, &path, file, None) {
+                self.revive(id, reader, Some(owner), lanes, now);
+            }
+        }
+        let mut holders = None;
+        for id in self.in_turn() {
+            let Some(kept) = self.kept.get(&id).filter(|kept| kept.stage == Stage::Kept) else { continue };
+            let (path, process) = (kept.path.clone(), kept.process.clone());
+            let Ok(mut reader) = ForeignReader::open(&path) else { continue };
+            if matches!(self.found(id, &mut reader), Some(Found::More | Found::Other)) {
+                let holders = holders.get_or_insert_with(|| Holders::look(self.directory.path()));
+                let inode = reader.device_and_inode().ok();
+                let holder = holders.of(&path, inode, &process).flatten();
+                self.revive(id, reader, holder, lanes, now);
+            }
+        }
+    }
+
+    /// What a file holds now; `None` if it cannot be read.
+    pub(super) fn found(&self, id: EntryId, reader: &mut ForeignReader) -> Option<Found> {
+        let identity = reader.identity();
+        let (descriptors, values) = reader.refresh().ok()?;
+        let ledger = self.ledger.lock();
+        let entry = ledger.get(id)?;
+        match entry.head.file == identity {
+            true => Some(compare(entry, descriptors, &values)),
+            false => Some(Found::Other),
+        }
+    }
+
+    /// Kept files whose pid runs, and was not asked just now.
+    fn suspects(&self) -> Vec<EntryId> {
+        let running: HashSet<String> = processes().into_iter().map(|pid| pid.to_string()).collect();
+        let is_suspect = |kept: &Kept| {
+            kept.stage == Stage::Kept
+                && running.contains(&kept.process)
+                && kept.asked.is_none_or(|asked| asked.elapsed() >= ASK_AGAIN)
+        };
+        self.kept.iter().filter(|(_, kept)| is_suspect(kept)).map(|(id, _)| *id).collect()
+    }
+
+    /// The next few of all kept files.
+    fn in_turn(&mut self) -> Vec<EntryId> {
+        if self.turn.is_empty() {
+            self.turn = self.kept.keys().copied().collect();
+        }
+        let first = self.turn.len().saturating_sub(READ_PER_SCAN_MAX);
+        self.turn.split_off(first)
+    }
+
+    /// An ended file is written again, or is another one by now.
+    pub(super) fn revive(
+        &mut self,
+        id: EntryId,
+        mut reader: ForeignReader,
+        owner: Option<ProcessIdentity>,
+        lanes: &Lanes,
+        now: Instant,
+    ) {
+        let Some(found) = self.found(id, &mut reader) else { return };
+        let Some(kept) = self.kept.remove(&id) else { return };
+        let Some((kind, _)) = parse_file_name(&kept.name) else { return };
+        if found == Found::Other {
+            self.names.remove(&kept.name);
+            self.ledger.lock().forget(id);
+            // Taken up by its name at the next scan.
+            self.waiting += 1;
+            return;
+        }
+        let Ok((descriptors, _)) = reader.refresh() else { return };
+        let descriptors = descriptors.clone();
+        {
+            let mut ledger = self.ledger.lock();
+            ledger.revive(id, &descriptors);
+            ledger.change(id, |head| {
+                head.owner = owner.or(head.owner);
+                head.unseen_writers = if owner.is_some() { 0 } else { head.unseen_writers + 1 };
+            });
+            if ledger.get(id).is_some_and(|entry| entry.head.unseen_writers == UNSEEN_WRITERS_MAX) {
+                tracing::warn!(
+                    file = kept.name,
+                    "a file is written although no process in sight holds it; it now counts as alive until it is removed. \
+                     If its processes run on another host or in another pid namespace, say so with agent.liveness = off"
+                );
+            }
+        }
+        let has_vanished = kept.path != place_of(&self.directory, &kept.name);
+        let mut memory = self.memory(id, kind, &kept.name, &kept.process, kept.path, lanes);
+        (memory.reader, memory.has_vanished) = (Some(reader), has_vanished);
+        if !has_vanished {
+            self.names.insert(kept.name, id);
+        }
+        self.sources.insert(SourceKey(id.0), Source::new(memory, lanes, now));
+    }
+}

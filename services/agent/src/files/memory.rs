@@ -1,0 +1,91 @@
+//! One file as a source's memory: the values in the file, what was pushed of them in the ledger.
+
+use std::{path::PathBuf, sync::Arc, time::Instant as Monotonic};
+
+use metrifold_model::{DescriptorList, Incarnation, Kind, Namespace, Values, Worker};
+use metrifold_segment::ForeignReader;
+use metrifold_session::PusherState;
+use parking_lot::Mutex;
+
+use super::{
+    entry::{End, EntryId},
+    ledger::Ledger,
+};
+use crate::memory::{Memory, SourceError};
+
+/// A file under this agent's care, or what the ledger still knows of one that is gone.
+pub(super) struct FileMemory {
+    pub(super) id: EntryId,
+    pub(super) kind: Kind,
+    pub(super) name: String,
+    /// Where it is now.
+    pub(super) path: PathBuf,
+    pub(super) worker: Worker,
+    pub(super) namespace: Namespace,
+    /// `None`: the file is gone, or more than its end must not be pushed; the values are those in the ledger.
+    pub(super) reader: Option<ForeignReader>,
+    /// The file has lost its name.
+    pub(super) has_vanished: bool,
+    pub(super) is_alive: bool,
+    /// When it was last asked in vain whose it is.
+    pub(super) asked: Option<Monotonic>,
+    pub(super) ledger: Arc<Mutex<Ledger>>,
+    /// Ids of the targets.
+    pub(super) targets: Vec<u64>,
+    /// What was read last.
+    pub(super) descriptors: DescriptorList,
+    pub(super) values: Values,
+}
+
+impl FileMemory {
+    fn lane<T>(&self, lane: usize, read: impl Fn(&super::entry::Lane) -> T) -> Option<T> {
+        let ledger = self.ledger.lock();
+        ledger.get(self.id)?.lanes.get(&self.targets[lane]).map(read)
+    }
+}
+
+impl Memory for FileMemory {
+    fn namespace(&self) -> &Namespace {
+        &self.namespace
+    }
+
+    fn worker(&self) -> Worker {
+        self.worker.clone()
+    }
+
+    fn incarnation(&self) -> Incarnation {
+        Incarnation(self.id.0)
+    }
+
+    fn is_alive(&mut self) -> Result<bool, SourceError> {
+        Ok(self.is_alive)
+    }
+
+    fn refresh(&mut self) -> Result<(&DescriptorList, Values), SourceError> {
+        if let Some(reader) = &mut self.reader {
+            let (descriptors, values) = reader.refresh()?;
+            self.descriptors = descriptors.clone();
+            self.values = values;
+        }
+        Ok((&self.descriptors, self.values.clone()))
+    }
+
+    fn load(&self, lane: usize) -> Option<PusherState> {
+        self.lane(lane, |lane| lane.state.clone())
+    }
+
+    fn has_ended(&self, lane: usize) -> bool {
+        self.lane(lane, |lane| lane.end) == Some(End::Known)
+    }
+
+    /// Never fails: the file itself is in the ledger, or it would not be pushed.
+    fn record_sent(&mut self, lane: usize, state: &PusherState, is_final: bool) -> Result<(), SourceError> {
+        let end = if is_final { End::Sent } else { End::Open };
+        self.ledger.lock().sent(self.id, self.targets[lane], &self.descriptors, state, end);
+        Ok(())
+    }
+
+    fn record_answer(&mut self, lane: usize, state: &PusherState) {
+        self.ledger.lock().answered(self.id, self.targets[lane], state);
+    }
+}

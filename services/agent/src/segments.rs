@@ -1,0 +1,290 @@
+//! The place of segments: one directory, one source per segment.
+
+use std::{
+    collections::{HashMap, HashSet},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use metrifold_model::{DescriptorList, Epoch, Incarnation, Namespace, Seq, Values, Worker};
+use metrifold_segment::{
+    AgentLock, AgentLockError, Holder, HolderError, HolderState, Liveness, SegmentDirectory, SegmentReader,
+};
+use metrifold_session::{Instant, PusherState};
+use metrifold_store::{Store, StoreError};
+
+use crate::{
+    AgentError, AgentStatus, Counts,
+    memory::{Memory, SourceError},
+    place::{Asking, FoldAnswer, FoldQuestion, Place},
+    source::{Held, Lanes, Source, SourceKey, Sources},
+    target::{self, Target},
+};
+
+/// The target that the archive belongs to.
+const OWN_LANE: usize = 0;
+
+/// The segments of one directory. A segment goes when its worker is dead and every target has its last values; if the
+/// first target is a store that keeps only its archive when it is killed, when they are there.
+pub(super) struct Segments {
+    directory: SegmentDirectory,
+    lock: Option<AgentLock>,
+    archive: Option<Arc<dyn Store>>,
+    /// Segments that every target has, and whose sums the archive has not.
+    unfolded: HashMap<PathBuf, Unfolded>,
+    asking: Asking,
+    sources: Sources<SegmentMemory>,
+    /// Segments that cannot be read, so that each is named once.
+    corrupt: HashSet<PathBuf>,
+    finished: u64,
+}
+
+/// What the archive knows a segment by.
+struct Unfolded {
+    namespace: Namespace,
+    incarnation: Incarnation,
+}
+
+impl Segments {
+    pub(super) fn new(directory: SegmentDirectory, lock: AgentLock, archive: Option<Arc<dyn Store>>) -> Self {
+        Segments {
+            directory,
+            lock: Some(lock),
+            archive,
+            unfolded: HashMap::new(),
+            asking: Asking::default(),
+            sources: Sources::default(),
+            corrupt: HashSet::new(),
+            finished: 0,
+        }
+    }
+
+    fn examine(&mut self, path: PathBuf, lanes: &Lanes, now: Instant) {
+        let key = key(&path);
+        let examined = match self.sources.get_mut(key) {
+            Some(source) => source.examine(now),
+            None => SegmentMemory::open(path.clone(), &lanes.targets)
+                .map(|memory| self.sources.insert(key, Source::new(memory, lanes, now))),
+        };
+        match examined {
+            Ok(()) => drop(self.corrupt.remove(&path)),
+            Err(error) => self.skip(path, &error),
+        }
+    }
+
+    fn remove(&mut self, path: &Path) {
+        match self.directory.remove(path) {
+            Ok(()) => self.finished += 1,
+            // The next scan finds it again, and whether the directory itself can be used.
+            Err(error) => tracing::warn!(%error, "a finished segment cannot be removed"),
+        }
+    }
+
+    /// Leaves a segment alone until it can be read again; the others are not affected.
+    fn skip(&mut self, path: PathBuf, error: &SourceError) {
+        self.sources.remove(key(&path));
+        if self.corrupt.insert(path) {
+            tracing::warn!(%error, "a segment is skipped");
+        }
+    }
+}
+
+impl Place for Segments {
+    fn scan(&mut self, lanes: &Lanes, now: Instant) -> Result<(), AgentError> {
+        let paths: HashSet<_> = self.directory.segments()?.into_iter().collect();
+        self.corrupt.retain(|path| paths.contains(path));
+        // Somebody else removed the file: there is nothing left to hold.
+        self.sources.retain(|_, source| paths.contains(&source.memory().path));
+        self.unfolded.retain(|path, _| paths.contains(path));
+        for path in paths {
+            if !self.unfolded.contains_key(&path) {
+                self.examine(path, lanes, now);
+            }
+        }
+        self.release(now)
+    }
+
+    fn release(&mut self, _now: Instant) -> Result<(), AgentError> {
+        for (_, source) in self.sources.take_done() {
+            let incarnation = source.incarnation(OWN_LANE);
+            let SegmentMemory { path, reader, .. } = source.into_memory();
+            if self.archive.is_none() {
+                self.directory.remove(&path)?;
+                self.finished += 1;
+                continue;
+            }
+            let namespace = reader.header().namespace.clone();
+            self.unfolded.insert(path, Unfolded { namespace, incarnation });
+        }
+        Ok(())
+    }
+
+    fn held(&mut self) -> &mut dyn Held {
+        &mut self.sources
+    }
+
+    fn skip_unreadable(&mut self, key: SourceKey, error: &SourceError) {
+        if let Some(path) = self.sources.get_mut(key).map(|source| source.memory().path.clone()) {
+            self.skip(path, error);
+        }
+    }
+
+    fn counts(&self) -> Counts {
+        let (live, dead) = self.sources.count();
+        let dead = dead + self.unfolded.len();
+        Counts { live, dead, corrupt: self.corrupt.len(), finished: self.finished, ..Counts::default() }
+    }
+
+    fn report(&self, status: &mut AgentStatus) {
+        let Counts { live, dead, corrupt, finished, .. } = self.counts();
+        (status.live, status.dead, status.corrupt, status.finished) = (live, dead, corrupt, finished);
+    }
+
+    fn name_of(&mut self, key: SourceKey) -> String {
+        let path = self.sources.get_mut(key).map(|source| source.memory().path.display().to_string());
+        path.unwrap_or_default()
+    }
+
+    /// Whoever starts a worker and finds the lock taken relies on this agent, so it looks once more after it has let the
+    /// lock go.
+    fn leave(&mut self) -> Result<bool, AgentError> {
+        self.lock = None;
+        let known = |path: &PathBuf| {
+            self.sources.contains(key(path))
+                || self.corrupt.contains(path)
+                || self.unfolded.contains_key(path)
+        };
+        if self.directory.segments()?.iter().all(known) {
+            return Ok(true);
+        }
+        match self.directory.agent_lock() {
+            Ok(lock) => {
+                self.lock = Some(lock);
+                Ok(false)
+            }
+            // The worker has brought an agent of its own.
+            Err(AgentLockError::Held { .. }) => Ok(true),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// About one namespace at a time; there is hardly ever another.
+    fn question(&mut self, now: Instant) -> Option<FoldQuestion> {
+        let store = self.archive.clone().filter(|_| self.asking.is_due(now))?;
+        let namespace = self.unfolded.values().next()?.namespace.clone();
+        let ended = self.unfolded.values().filter(|of| of.namespace == namespace).map(|of| of.incarnation);
+        let ended = ended.collect();
+        self.asking.begin(now);
+        Some(FoldQuestion { store, namespace, ended })
+    }
+
+    fn answered(&mut self, answer: Result<FoldAnswer, StoreError>, _now: Instant) {
+        self.asking.end();
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(error) => return tracing::debug!(%error, "whether ended sources are folded is not known yet"),
+        };
+        let is_folded = |of: &Unfolded| answer.folded.contains(&of.incarnation);
+        let folded: Vec<_> = self.unfolded.extract_if(|_, of| is_folded(of)).map(|(path, _)| path).collect();
+        folded.iter().for_each(|path| self.remove(path));
+        // What the store has lost is pushed once more, from the segment.
+        self.unfolded.retain(|_, of| !answer.unknown.contains(&of.incarnation));
+    }
+}
+
+/// A segment is named by its incarnation, in hexadecimal digits.
+fn key(path: &Path) -> SourceKey {
+    let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+    SourceKey(stem.parse::<Incarnation>().map_or(0, |incarnation| incarnation.0))
+}
+
+/// A segment with one holder per target.
+pub(super) struct SegmentMemory {
+    path: PathBuf,
+    reader: SegmentReader,
+    holders: Vec<(u64, Holder)>,
+}
+
+impl SegmentMemory {
+    fn open(path: PathBuf, targets: &[Arc<dyn Target>]) -> Result<SegmentMemory, SourceError> {
+        let reader = SegmentReader::open(&path)?;
+        let ids: Vec<_> = targets.iter().map(|target| target::id(target.as_ref())).collect();
+        let holders = ids.iter().map(|&id| Ok((id, hold(&path, id, &ids)?)));
+        let holders = holders.collect::<Result<_, HolderError>>()?;
+        Ok(SegmentMemory { path, reader, holders })
+    }
+}
+
+impl Memory for SegmentMemory {
+    fn namespace(&self) -> &Namespace {
+        &self.reader.header().namespace
+    }
+
+    fn worker(&self) -> Worker {
+        self.reader.header().worker()
+    }
+
+    fn incarnation(&self) -> Incarnation {
+        self.reader.header().incarnation
+    }
+
+    fn is_alive(&mut self) -> Result<bool, SourceError> {
+        Ok(self.reader.liveness()? == Liveness::Alive)
+    }
+
+    fn refresh(&mut self) -> Result<(&DescriptorList, Values), SourceError> {
+        Ok(self.reader.refresh()?)
+    }
+
+    fn load(&self, lane: usize) -> Option<PusherState> {
+        self.holders[lane].1.load().map(pusher_state)
+    }
+
+    fn record_sent(&mut self, lane: usize, state: &PusherState, _is_final: bool) -> Result<(), SourceError> {
+        let (target, holder) = &mut self.holders[lane];
+        Ok(holder.record_sent(&holder_state(state, *target))?)
+    }
+
+    fn record_answer(&mut self, lane: usize, state: &PusherState) {
+        let epoch = state.epoch.map_or(0, |epoch| epoch.0);
+        self.holders[lane].1.record_answer(state.acked.0, epoch, state.answered.0);
+    }
+}
+
+/// Takes the area of target `id`, if need be from a target that a former agent had and this one has not (`ids`).
+fn hold(path: &Path, id: u64, ids: &[u64]) -> Result<Holder, HolderError> {
+    match Holder::open(path, id) {
+        Err(HolderError::NoFreeArea { targets, .. }) => {
+            for former in targets.iter().filter(|former| !ids.contains(former)) {
+                Holder::release(path, *former)?;
+            }
+            Holder::open(path, id)
+        }
+        opened => opened,
+    }
+}
+
+fn pusher_state(state: HolderState) -> PusherState {
+    PusherState {
+        incarnation: Incarnation(state.incarnation),
+        sent: Seq(state.sent),
+        acked: Seq(state.acked),
+        epoch: (state.epoch != 0).then_some(Epoch(state.epoch)),
+        values: (!state.values.slots.is_empty()).then_some(state.values),
+        base: state.base,
+        answered: Instant(state.answered),
+    }
+}
+
+fn holder_state(state: &PusherState, target: u64) -> HolderState {
+    HolderState {
+        target,
+        epoch: state.epoch.map_or(0, |epoch| epoch.0),
+        acked: state.acked.0,
+        answered: state.answered.0,
+        sent: state.sent.0,
+        incarnation: state.incarnation.0,
+        values: state.values.clone().unwrap_or_default(),
+        base: state.base.clone(),
+    }
+}
