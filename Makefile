@@ -6,7 +6,7 @@ PYTHON ?= python3
 GUNICORNS := 20.1 23
 export METRIFOLD_VENV := $(VENV)
 
-.PHONY: demo load stack test check system venv wheel rust python
+.PHONY: demo load stack test deep repeat check system venv wheel rust python
 
 demo: ## Real workers, real deaths, one exact scrape, for 30 seconds.
 	cargo run --quiet --locked --profile dist --package metrifold -- demo --duration 30s
@@ -21,6 +21,15 @@ stack: system wheel ## The compose stack on a real container engine, every servi
 	STACK_BINARIES="$(CURDIR)/target/stack/static" cargo nextest run --locked --package metrifold-tests --test deploy --run-ignored all --no-capture
 
 test: system check wheel rust python ## Everything that CI runs.
+
+deep: system wheel ## What takes longer than a run of CI may: long random schedules of faults, many random worker sets.
+	FAULTS_SEED=$${FAULTS_SEED:-$$(date +%s)} FAULTS_ROUNDS=$${FAULTS_ROUNDS:-20} \
+		cargo nextest run --locked --package metrifold-tests --retries 0 -E 'test(any_schedule)'
+	cd clients/python && METRIFOLD_ORACLE_SETS=$${METRIFOLD_ORACLE_SETS:-10000} METRIFOLD_ORACLE_SEED=$${METRIFOLD_ORACLE_SEED:-random} \
+		$(VENV)/bin/python -m pytest --timeout 3600 tests/test_conformance.py
+
+repeat: ## One test alone, many times: make repeat TEST=name TIMES=20
+	./tests/repeat.sh "$(TEST)" "$(or $(TIMES),10)"
 
 check: ## Format and lints.
 	cargo fmt --all --check

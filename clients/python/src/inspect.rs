@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use metrifold_segment::{SegmentDirectory, SegmentReader};
+use metrifold_segment::SegmentReader;
 use pyo3::exceptions::PyOSError;
 use pyo3::prelude::*;
 
@@ -28,10 +28,10 @@ pub(crate) fn read_segment(path: PathBuf) -> PyResult<Vec<Entry>> {
     Ok(entries.collect())
 }
 
-/// Whether a local Metrifold serves a segment directory now. Makes the directory if it is missing.
+/// Whether a local Metrifold serves a segment directory now. Makes nothing where there is none.
 #[pyfunction]
-pub(crate) fn agent_is_running(directory: PathBuf) -> PyResult<bool> {
-    Ok(SegmentDirectory::open(directory).map_err(failed)?.has_agent())
+pub(crate) fn agent_is_running(directory: PathBuf) -> bool {
+    metrifold_segment::is_served(&directory)
 }
 
 /// Where segments are put unless the program or the environment says otherwise.

@@ -57,3 +57,8 @@ pub use settings::{
 };
 pub use shared::Status;
 pub use target::{Target, TargetError};
+
+/// Compiles what the README shows.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

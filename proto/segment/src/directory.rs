@@ -83,6 +83,21 @@ pub fn default_path() -> PathBuf {
     parent.join(format!("metrifold-{}", rustix::process::geteuid().as_raw()))
 }
 
+/// Whether an agent serves the segment directory at `path` now. Makes neither the directory nor its lock file.
+pub fn is_served(path: &Path) -> bool {
+    let lock = OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW).open(path.join(AGENT_LOCK));
+    let Ok(file) = lock else { return false };
+    // Shared, so that two who ask at once do not take each other for an agent.
+    match flock(&file, FlockOperation::NonBlockingLockShared) {
+        Ok(()) => {
+            // Unlocked rather than only closed: a child forked by another thread meanwhile holds the same open file.
+            let _ = flock(&file, FlockOperation::Unlock);
+            false
+        }
+        Err(error) => error == rustix::io::Errno::WOULDBLOCK,
+    }
+}
+
 pub(crate) fn segment_name(incarnation: Incarnation) -> String {
     format!("{incarnation}.{SEGMENT_EXTENSION}")
 }
@@ -130,11 +145,6 @@ impl SegmentDirectory {
     /// Becomes the one agent of this directory, until the lock is dropped or the process dies.
     pub fn agent_lock(&self) -> Result<AgentLock, AgentLockError> {
         take_agent_lock(&self.path)
-    }
-
-    /// Whether an agent serves this directory now. Takes the lock for a moment if it is free.
-    pub fn has_agent(&self) -> bool {
-        matches!(AgentLock::take(&self.path.join(AGENT_LOCK)), Err(AgentLockError::Held { .. }))
     }
 
     /// Whether a segment's owner lives. [`SegmentReader::liveness`](crate::SegmentReader::liveness) spares the opening.

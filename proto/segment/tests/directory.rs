@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use metrifold_segment::{
     AgentLockError, DirectoryError, ORPHAN_AGE, Recorder, RecorderMemory, RecorderSettings, SegmentDirectory,
+    is_served,
 };
 use tempfile::tempdir;
 
@@ -52,6 +53,21 @@ fn a_directory_of_another_user_or_a_link_is_refused() {
         }
         Err(error) => eprintln!("skipped: giving a directory away is not permitted here ({error})"),
     }
+}
+
+#[test]
+fn asking_for_an_agent_makes_nothing() {
+    let parent = tempdir().expect("temporary directory");
+    let path = parent.path().join("segments");
+    assert!(!is_served(&path));
+    assert!(!path.exists(), "a question made the directory");
+    let directory = SegmentDirectory::open(&path).expect("made");
+    assert!(!is_served(&path));
+    assert_eq!(path.read_dir().expect("readable").count(), 0, "a question made a file");
+    let lock = directory.agent_lock().expect("free");
+    assert!(is_served(&path) && is_served(&path));
+    drop(lock);
+    assert!(!is_served(&path));
 }
 
 #[test]

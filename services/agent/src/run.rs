@@ -163,7 +163,7 @@ impl Agent {
                 () = shutdown.cancelled() => return self.drain().await,
                 _ = ticks.tick() => {
                     self.scan()?;
-                    if self.is_idle() && self.has_left()? {
+                    if self.is_idle() && self.leave()? {
                         return Ok(());
                     }
                     self.send();
@@ -281,8 +281,8 @@ impl Agent {
                 || now.since(self.last_live) >= linger * LINGERS_UNACKNOWLEDGED_MAX)
     }
 
-    /// Gives the directories up, unless a worker has begun at this very moment.
-    fn has_left(&mut self) -> Result<bool, AgentError> {
+    /// Gives the directories up; `false` if a worker has begun at this very moment.
+    fn leave(&mut self) -> Result<bool, AgentError> {
         for place in &mut self.places {
             if !place.leave()? {
                 self.last_live = clock::now();

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, ensure};
 use metrifold_agent::{AgentSettings, Target};
 use metrifold_merge::{MergeOptions, View, merge};
 use metrifold_model::{Descriptor, Exemplar, Kind, Labels, Namespace};
-use metrifold_segment::{Recorder, RecorderSettings, SegmentDirectory};
+use metrifold_segment::{Recorder, RecorderSettings, SegmentDirectory, is_served};
 use metrifold_session::{ReapPolicy, reap};
 use metrifold_store::{CommitOutcome, EmbeddedSettings, EmbeddedStore, ShardIndex, Store};
 use support::{
@@ -243,7 +243,7 @@ async fn an_idle_agent_leaves_and_a_late_worker_is_still_served() -> Result<()> 
     for number in 0..4 {
         let worker = Worker::start(&segments, &directory.path().join(number.to_string()))?;
         counted(&worker, 100).await?;
-        if running.task.is_finished() || !SegmentDirectory::open(&segments)?.has_agent() {
+        if running.task.is_finished() || !is_served(&segments) {
             running.task.await??;
             running = start(&segments, vec![Faulty::new("store", &store)], settings.clone())?;
         }
@@ -253,7 +253,7 @@ async fn an_idle_agent_leaves_and_a_late_worker_is_still_served() -> Result<()> 
     }
     assert_exact(&store, &segments, began, ended).await?;
     tokio::time::timeout(Duration::from_secs(10), running.task).await???;
-    ensure!(!SegmentDirectory::open(&segments)?.has_agent(), "the lock is free");
+    ensure!(!is_served(&segments), "the lock is free");
     Ok(())
 }
 

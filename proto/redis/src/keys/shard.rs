@@ -17,11 +17,6 @@ impl ShardKeys {
     pub(super) fn key(&self, suffix: &str) -> String {
         format!("{}{suffix}", self.prefix)
     }
-
-    /// What all keys of the shard begin with.
-    pub fn prefix(&self) -> &str {
-        &self.prefix
-    }
 }
 
 /// Which of `shards` shards a source belongs to.
