@@ -73,7 +73,9 @@ mod recorder;
 mod slot;
 mod writer;
 
-pub use directory::{AgentLock, AgentLockError, DirectoryError, ORPHAN_AGE, SegmentDirectory, default_path, is_served};
+pub use directory::{
+    AgentLock, AgentLockError, DirectoryError, ORPHAN_AGE, SegmentDirectory, default_path, is_served,
+};
 pub use foreign::{
     ForeignError, ForeignFile, ForeignIdentity, ForeignReader, identity as foreign_identity, parse_file_name,
     read_file as read_foreign_file,
