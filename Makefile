@@ -24,7 +24,7 @@ test: system check wheel rust python ## Everything that CI runs.
 
 deep: system wheel ## What takes longer than a run of CI may: long random schedules of faults, many random worker sets.
 	FAULTS_SEED=$${FAULTS_SEED:-$$(date +%s)} FAULTS_ROUNDS=$${FAULTS_ROUNDS:-20} \
-		cargo nextest run --locked --package metrifold-tests --retries 0 -E 'test(any_schedule)'
+		cargo nextest run --locked --profile deep --package metrifold-tests -E 'test(any_schedule)'
 	cd clients/python && METRIFOLD_ORACLE_SETS=$${METRIFOLD_ORACLE_SETS:-10000} METRIFOLD_ORACLE_SEED=$${METRIFOLD_ORACLE_SEED:-random} \
 		$(VENV)/bin/python -m pytest --timeout 3600 tests/test_conformance.py
 

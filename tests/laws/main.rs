@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
     process::Command,
 };
 
@@ -135,4 +136,46 @@ fn the_rooms_of_the_services_know_only_those_below_them() -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// JSON lines of the log have these keys already; a field of the same name would stand there twice.
+const KEYS_OF_EVERY_LINE: [&str; 4] = ["timestamp", "level", "target", "message"];
+
+#[test]
+fn no_field_of_a_log_line_is_called_like_what_every_line_has() -> Result<()> {
+    let mut events = 0;
+    for crate_name in SERVICES.iter().chain(&["metrifold"]) {
+        for file in rust_files(&repository().join("services").join(crate_name).join("src"))? {
+            let text = std::fs::read_to_string(&file)?;
+            for event in text.split("tracing::").skip(1).filter_map(arguments_of_event) {
+                events += 1;
+                let names = event.split(',').map(|part| part.split('=').next().unwrap_or_default());
+                let names: Vec<_> = names.map(|name| name.trim().trim_start_matches(['%', '?'])).collect();
+                let taken = names.iter().find(|name| KEYS_OF_EVERY_LINE.contains(name));
+                ensure!(taken.is_none(), "{}: a field is called {taken:?}", file.display());
+            }
+        }
+    }
+    ensure!(events > 50, "only {events} events were found: they are written in another way now");
+    Ok(())
+}
+
+/// The fields of `warn!(…)` and its like, up to the message.
+fn arguments_of_event(text: &str) -> Option<&str> {
+    let levels = ["error!(", "warn!(", "info!(", "debug!(", "trace!("];
+    let rest = levels.iter().find_map(|level| text.strip_prefix(level))?;
+    rest.split('"').next()
+}
+
+fn rust_files(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        match path.is_dir() {
+            true => files.extend(rust_files(&path)?),
+            false if path.extension().is_some_and(|extension| extension == "rs") => files.push(path),
+            false => {}
+        }
+    }
+    Ok(files)
 }

@@ -250,16 +250,16 @@ impl Agent {
                 self.places[place].held().push_answered(key, lane, now, seq, answer);
                 if let Answer::Refused(refusal) = answer {
                     self.status.send_modify(|status| status.refused += 1);
-                    let target = self.lanes.targets[lane].name();
+                    let push_target = self.lanes.targets[lane].name();
                     let source = self.places[place].name_of(key);
-                    tracing::warn!(source, target, %refusal, "a push was refused");
+                    tracing::warn!(source, push_target, %refusal, "a push was refused");
                 }
             }
             Err(error) => {
                 self.places[place].held().push_failed(key, lane);
                 if !std::mem::replace(&mut self.silent[lane], true) {
-                    let target = self.lanes.targets[lane].name();
-                    tracing::warn!(target, %error, "a target does not answer; values wait where they are");
+                    let push_target = self.lanes.targets[lane].name();
+                    tracing::warn!(push_target, %error, "a target does not answer; values wait where they are");
                 }
             }
         }
@@ -268,7 +268,7 @@ impl Agent {
 
     fn heard_from(&mut self, lane: usize, now: Instant) {
         if std::mem::replace(&mut self.silent[lane], false) {
-            tracing::info!(target = self.lanes.targets[lane].name(), "a target answers again");
+            tracing::info!(push_target = self.lanes.targets[lane].name(), "a target answers again");
             self.places.iter_mut().for_each(|place| place.held().reconnected(lane, now));
         }
     }

@@ -18,7 +18,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use metrifold_exposition::{Encoder, Escaping, Format, Variant, encode, negotiate};
+use metrifold_exposition::{Encoder, Escaping, Format, Variant, encode, filter, negotiate};
 use metrifold_merge::{Family, FamilyKind, View};
 use metrifold_model::format_float;
 use reading::{ExemplarRow, Row, number, read_protobuf, read_text};
@@ -251,6 +251,36 @@ fn prometheus_clients_parsers_read_every_type_and_name() {
             &hostile,
             &read_by_prometheus_client(&page(&hostile, Variant::new(format, Escaping::Values)), parser),
         );
+    }
+}
+
+#[test]
+fn every_sample_that_is_asked_for_by_name_is_shown_and_read_in_openmetrics() {
+    let view = every_type();
+    let sets = [
+        &["wait_seconds_count"][..],
+        &["wait_seconds_sum"],
+        &["wait_seconds_bucket"],
+        &["wait_seconds_count", "wait_seconds_sum"],
+        &["wait_seconds_bucket", "wait_seconds_count"],
+        &["wait_seconds_bucket", "wait_seconds_count", "wait_seconds_sum"],
+        &["wait_seconds", "size_count", "app_requests_total"],
+    ];
+    for names in sets {
+        let part = filter(&view, &names.iter().map(ToString::to_string).collect(), Format::OpenMetrics1);
+        let wanted = |name: &str| {
+            names.contains(&name) || names.contains(&"wait_seconds") && name.starts_with("wait_seconds")
+        };
+        let asked =
+            view.families.iter().flat_map(Family::samples).filter(|sample| wanted(sample.name)).count();
+        let rows = read_by_prometheus_client(
+            &page(&part, Variant::new(Format::OpenMetrics1, Escaping::Values)),
+            "openmetrics",
+        );
+        assert_read(&part, &rows);
+        let name = |row: &Value| row[4].as_str().expect("text").to_owned();
+        let shown = rows.iter().map(name).filter(|name| wanted(name) && !name.ends_with("_created")).count();
+        assert!(asked > 0 && shown == asked, "{names:?}: {shown} of {asked}");
     }
 }
 
