@@ -81,3 +81,49 @@ fn rust_workers_straight_to_redis_are_exact_and_monotone() -> Result<()> {
     watch.finish(10)?;
     Ok(())
 }
+
+/// Goal: what a server with a data directory has acknowledged as a worker's last push survives the server, however soon it
+/// is killed, and with live workers no scrape shows less than one before. Method: end a worker in order and SIGKILL the
+/// server the moment it has gone, over and over.
+#[test]
+fn a_server_with_a_data_directory_may_be_killed_the_moment_a_worker_has_ended() -> Result<()> {
+    let directory = tempdir()?;
+    let data = directory.path().join("data").display().to_string();
+    let segments = directory.path().join("segments").display().to_string();
+    let arguments = ["serve", "--namespace", "rust", "--data-dir", &data, "--segment-dir", &segments];
+    let mut server = Server::start("serve", &arguments, directory.path())?;
+    let target = server.url().to_owned();
+    let mut truth = Truth::default();
+    let mut workers: Vec<Worker> =
+        (0..WORKERS).map(|number| start(number, &target, directory.path())).collect::<Result<_>>()?;
+    let watch = Watch::start(&[server.metrics()]);
+    for number in WORKERS..WORKERS + KILLS {
+        let mut ending = workers.remove(0);
+        ending.end(Signal::TERM, Duration::from_secs(20))?;
+        server.kill()?;
+        let [started, finished, acknowledged] = ending.words()?;
+        ensure!(started == finished && finished == acknowledged, "an orderly end loses nothing");
+        truth.started += started;
+        truth.acknowledged += acknowledged;
+        server.start_again()?;
+        workers.push(start(number, &target, directory.path())?);
+    }
+    for mut worker in workers {
+        worker.end(Signal::TERM, Duration::from_secs(20))?;
+        let [started, _, acknowledged] = worker.words()?;
+        truth.started += started;
+        truth.acknowledged += acknowledged;
+    }
+    server.kill()?;
+    server.start_again()?;
+    let scrape =
+        eventually("the server shows its view", Duration::from_secs(20), || Scrape::of(&server.metrics()))?;
+    for merged in totals(&scrape) {
+        ensure!(
+            merged >= truth.acknowledged as f64 && merged <= truth.started as f64,
+            "the first scrape shows {merged} of {truth:?}"
+        );
+    }
+    watch.finish(10)?;
+    Ok(())
+}

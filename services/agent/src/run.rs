@@ -7,7 +7,7 @@ use metrifold_segment::{
     AgentLock, AgentLockError, DirectoryError, MultiprocDirectory, MultiprocError, SegmentDirectory,
 };
 use metrifold_session::{Answer, Instant, PusherSettings};
-use metrifold_store::{Store, StoreError};
+use metrifold_store::StoreError;
 use tokio::{
     sync::{Semaphore, watch},
     task::JoinSet,
@@ -77,8 +77,7 @@ pub enum AgentError {
 }
 
 /// Pushes the values of every segment in one directory, and of every file in a multiprocess directory, to one or two
-/// targets. A segment is removed when its worker is dead and every target has acknowledged its last values, or has them in
-/// its archive (see [`Agent::with_segments`]).
+/// targets. A segment is removed when its worker is dead and every target has acknowledged its last values.
 pub struct Agent {
     places: Vec<Box<dyn Place>>,
     lanes: Lanes,
@@ -117,16 +116,10 @@ impl Agent {
         }
     }
 
-    /// Holds the segments of a directory whose lock the caller has taken. With an `archive`, the store behind the first
-    /// target, a segment is kept until its sums are there: for stores that forget records when they are killed.
+    /// Holds the segments of a directory whose lock the caller has taken.
     #[must_use]
-    pub fn with_segments(
-        mut self,
-        directory: SegmentDirectory,
-        lock: AgentLock,
-        archive: Option<Arc<dyn Store>>,
-    ) -> Self {
-        self.places.push(Box::new(Segments::new(directory, lock, archive)));
+    pub fn with_segments(mut self, directory: SegmentDirectory, lock: AgentLock) -> Self {
+        self.places.push(Box::new(Segments::new(directory, lock)));
         self
     }
 

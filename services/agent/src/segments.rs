@@ -1,7 +1,7 @@
 //! The place of segments: one directory, one source per segment.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashSet,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -11,48 +11,30 @@ use metrifold_segment::{
     AgentLock, AgentLockError, Holder, HolderError, HolderState, Liveness, SegmentDirectory, SegmentReader,
 };
 use metrifold_session::{Instant, PusherState};
-use metrifold_store::{Store, StoreError};
 
 use crate::{
     AgentError, AgentStatus, Counts,
     memory::{Memory, SourceError},
-    place::{Asking, FoldAnswer, FoldQuestion, Place},
+    place::Place,
     source::{Held, Lanes, Source, SourceKey, Sources},
     target::{self, Target},
 };
 
-/// The target that the archive belongs to.
-const OWN_LANE: usize = 0;
-
-/// The segments of one directory. A segment goes when its worker is dead and every target has its last values; if the
-/// first target is a store that keeps only its archive when it is killed, when they are there.
+/// The segments of one directory. A segment goes when its worker is dead and every target has its last values.
 pub(super) struct Segments {
     directory: SegmentDirectory,
     lock: Option<AgentLock>,
-    archive: Option<Arc<dyn Store>>,
-    /// Segments that every target has, and whose sums the archive has not.
-    unfolded: HashMap<PathBuf, Unfolded>,
-    asking: Asking,
     sources: Sources<SegmentMemory>,
     /// Segments that cannot be read, so that each is named once.
     corrupt: HashSet<PathBuf>,
     finished: u64,
 }
 
-/// What the archive knows a segment by.
-struct Unfolded {
-    namespace: Namespace,
-    incarnation: Incarnation,
-}
-
 impl Segments {
-    pub(super) fn new(directory: SegmentDirectory, lock: AgentLock, archive: Option<Arc<dyn Store>>) -> Self {
+    pub(super) fn new(directory: SegmentDirectory, lock: AgentLock) -> Self {
         Segments {
             directory,
             lock: Some(lock),
-            archive,
-            unfolded: HashMap::new(),
-            asking: Asking::default(),
             sources: Sources::default(),
             corrupt: HashSet::new(),
             finished: 0,
@@ -72,14 +54,6 @@ impl Segments {
         }
     }
 
-    fn remove(&mut self, path: &Path) {
-        match self.directory.remove(path) {
-            Ok(()) => self.finished += 1,
-            // The next scan finds it again, and whether the directory itself can be used.
-            Err(error) => tracing::warn!(%error, "a finished segment cannot be removed"),
-        }
-    }
-
     /// Leaves a segment alone until it can be read again; the others are not affected.
     fn skip(&mut self, path: PathBuf, error: &SourceError) {
         self.sources.remove(key(&path));
@@ -95,26 +69,16 @@ impl Place for Segments {
         self.corrupt.retain(|path| paths.contains(path));
         // Somebody else removed the file: there is nothing left to hold.
         self.sources.retain(|_, source| paths.contains(&source.memory().path));
-        self.unfolded.retain(|path, _| paths.contains(path));
         for path in paths {
-            if !self.unfolded.contains_key(&path) {
-                self.examine(path, lanes, now);
-            }
+            self.examine(path, lanes, now);
         }
         self.release(now)
     }
 
     fn release(&mut self, _now: Instant) -> Result<(), AgentError> {
         for (_, source) in self.sources.take_done() {
-            let incarnation = source.incarnation(OWN_LANE);
-            let SegmentMemory { path, reader, .. } = source.into_memory();
-            if self.archive.is_none() {
-                self.directory.remove(&path)?;
-                self.finished += 1;
-                continue;
-            }
-            let namespace = reader.header().namespace.clone();
-            self.unfolded.insert(path, Unfolded { namespace, incarnation });
+            self.directory.remove(&source.into_memory().path)?;
+            self.finished += 1;
         }
         Ok(())
     }
@@ -131,7 +95,6 @@ impl Place for Segments {
 
     fn counts(&self) -> Counts {
         let (live, dead) = self.sources.count();
-        let dead = dead + self.unfolded.len();
         Counts { live, dead, corrupt: self.corrupt.len(), finished: self.finished, ..Counts::default() }
     }
 
@@ -149,11 +112,7 @@ impl Place for Segments {
     /// lock go.
     fn leave(&mut self) -> Result<bool, AgentError> {
         self.lock = None;
-        let known = |path: &PathBuf| {
-            self.sources.contains(key(path))
-                || self.corrupt.contains(path)
-                || self.unfolded.contains_key(path)
-        };
+        let known = |path: &PathBuf| self.sources.contains(key(path)) || self.corrupt.contains(path);
         if self.directory.segments()?.iter().all(known) {
             return Ok(true);
         }
@@ -166,29 +125,6 @@ impl Place for Segments {
             Err(AgentLockError::Held { .. }) => Ok(true),
             Err(error) => Err(error.into()),
         }
-    }
-
-    /// About one namespace at a time; there is hardly ever another.
-    fn question(&mut self, now: Instant) -> Option<FoldQuestion> {
-        let store = self.archive.clone().filter(|_| self.asking.is_due(now))?;
-        let namespace = self.unfolded.values().next()?.namespace.clone();
-        let ended = self.unfolded.values().filter(|of| of.namespace == namespace).map(|of| of.incarnation);
-        let ended = ended.collect();
-        self.asking.begin(now);
-        Some(FoldQuestion { store, namespace, ended })
-    }
-
-    fn answered(&mut self, answer: Result<FoldAnswer, StoreError>, _now: Instant) {
-        self.asking.end();
-        let answer = match answer {
-            Ok(answer) => answer,
-            Err(error) => return tracing::debug!(%error, "whether ended sources are folded is not known yet"),
-        };
-        let is_folded = |of: &Unfolded| answer.folded.contains(&of.incarnation);
-        let folded: Vec<_> = self.unfolded.extract_if(|_, of| is_folded(of)).map(|(path, _)| path).collect();
-        folded.iter().for_each(|path| self.remove(path));
-        // What the store has lost is pushed once more, from the segment.
-        self.unfolded.retain(|_, of| !answer.unknown.contains(&of.incarnation));
     }
 }
 

@@ -185,20 +185,10 @@ pub(crate) fn start(
     targets: Vec<Arc<dyn Target>>,
     settings: AgentSettings,
 ) -> Result<Running> {
-    start_with_archive(segments, targets, settings, None)
-}
-
-/// With the store behind the first target, which forgets its records when it is killed.
-pub(crate) fn start_with_archive(
-    segments: &Path,
-    targets: Vec<Arc<dyn Target>>,
-    settings: AgentSettings,
-    archive: Option<Arc<dyn Store>>,
-) -> Result<Running> {
     let directory = SegmentDirectory::open(segments)?;
     let lock = directory.agent_lock()?;
     let shutdown = CancellationToken::new();
-    let agent = Agent::new(targets, settings).with_segments(directory, lock, archive);
+    let agent = Agent::new(targets, settings).with_segments(directory, lock);
     let status = agent.status();
     let task = tokio::spawn(agent.run(shutdown.clone()));
     Ok(Running { task, shutdown, status })

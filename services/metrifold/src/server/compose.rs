@@ -51,12 +51,6 @@ pub(super) fn agent(settings: &Settings) -> AgentSettings {
     }
 }
 
-/// The own store, if it is one that keeps its archive and forgets its records when it is killed.
-pub(super) fn forgetful(settings: &Settings, store: &Arc<dyn Store>) -> Option<Arc<dyn Store>> {
-    let is_kept = settings.redis.url.is_none() && settings.data_dir().is_some();
-    is_kept.then(|| store.clone())
-}
-
 pub(super) fn files(settings: &Settings, store: Arc<dyn Store>) -> FilesSettings {
     FilesSettings {
         namespace: settings.redis.namespace.clone(),

@@ -179,7 +179,7 @@ fn watch(
     let has_files = files.is_some();
     let mut agent = Agent::new(targets.all, compose::agent(settings));
     if let Some((directory, lock)) = segments {
-        agent = agent.with_segments(directory, lock, compose::forgetful(settings, &store));
+        agent = agent.with_segments(directory, lock);
     }
     if let Some((directory, lock)) = files {
         agent = agent.with_files(directory, lock, compose::files(settings, store))?;

@@ -1,27 +1,31 @@
-//! What survives a restart: archive, tombstones and who was live, in one database file.
+//! What survives a restart: archive, tombstones, who was live, and the last values of who has ended, in one database file.
 //!
 //! Values of live sources are not written: their pushers send them again. What must not be forgotten of a live source is
 //! its base, the part of its values that the archive contains; on opening it becomes a tombstone with those values,
-//! which counts the same.
+//! which counts the same. Nobody sends the values of an ended source again, so they stand here until they are folded.
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use metrifold_format::{decode_archive, decode_tombstone, encode_archive, encode_tombstone};
-use metrifold_model::{Incarnation, Namespace, Seq};
-use metrifold_session::{Archive, Commit, Instant, Record, ShardHead, Tombstone};
+use metrifold_model::{Incarnation, Namespace, Seq, Values};
+use metrifold_session::{Archive, Instant, Record, ShardHead, ShardSnapshot, Tombstone};
 use parking_lot::Mutex;
 use redb::{
-    Database, DatabaseError, Durability, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction,
+    Database, DatabaseError, ReadTransaction, ReadableDatabase, ReadableTable, Table, TableDefinition,
+    WriteTransaction,
 };
 
 use crate::StoreError;
 
 const FILE_NAME: &str = "metrifold.redb";
-/// Version of what the tables hold; another one is refused.
-const FORMAT: u64 = 1;
+/// Version of what the tables hold.
+const FORMAT: u64 = 2;
+/// The oldest version that is still read: without [`ENDED`].
+const FORMAT_MIN: u64 = 1;
 
 /// `format` → [`FORMAT`].
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
@@ -33,16 +37,62 @@ const ARCHIVES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("archive
 const TOMBSTONES: TableDefinition<'_, (&str, u64), &[u8]> = TableDefinition::new("tombstones");
 /// Namespace and incarnation of a live source → tombstone blob of its base; empty where there is none.
 const LIVE: TableDefinition<'_, (&str, u64), &[u8]> = TableDefinition::new("live");
+/// Namespace and incarnation of a live source that has said that it ended → tombstone blob of its last values.
+const ENDED: TableDefinition<'_, (&str, u64), &[u8]> = TableDefinition::new("ended");
+
+/// What stands in [`LIVE`] for a source of which the archive contains nothing.
+const NO_BASE: &[u8] = &[];
 
 /// The database of one data directory.
 ///
 /// After an error of the file system, a full one among others, redb refuses everything until it is opened anew: that is
-/// done before the next write. What was durable stays; births that were not yet durable are forgotten, which only lets a
-/// shard settle earlier after a restart.
+/// done before the next write. What was durable stays.
 pub(super) struct Disk {
     path: PathBuf,
     /// `None` between an error and the next write.
     database: Mutex<Option<Database>>,
+}
+
+/// What is written of a head.
+#[derive(Clone, Copy)]
+pub(super) struct Head {
+    counter: u64,
+    age: Instant,
+}
+
+impl Head {
+    pub(super) fn of(head: &ShardHead) -> Head {
+        Head { counter: head.counter, age: head.age }
+    }
+}
+
+/// A change of one namespace, as memory has carried it out.
+pub(super) struct Entry {
+    pub(super) namespace: Namespace,
+    pub(super) change: Change,
+}
+
+pub(super) enum Change {
+    /// A source has appeared, or has ended.
+    Source { head: Head, incarnation: Incarnation, record: Arc<Record> },
+    /// Sources were folded, tombstones trimmed; those that were missing since the start are not waited for any more. What is
+    /// known of a missing one is its base.
+    Commit {
+        head: Head,
+        archive: Arc<Archive>,
+        folded: Vec<(Incarnation, Arc<Tombstone>)>,
+        trimmed: Vec<Incarnation>,
+        missing: Vec<(Incarnation, Option<Arc<Tombstone>>)>,
+    },
+    /// Everything may have changed.
+    Whole(Box<Whole>),
+}
+
+/// All of a namespace.
+pub(super) struct Whole {
+    pub(super) contents: ShardSnapshot,
+    /// Sources that were live at the start and have not come back.
+    pub(super) missing: BTreeSet<Incarnation>,
 }
 
 /// One namespace as it was left.
@@ -51,8 +101,19 @@ pub(super) struct Left {
     pub(super) counter: u64,
     pub(super) age: Instant,
     pub(super) archive: Archive,
-    pub(super) tombstones: Vec<(Incarnation, Tombstone)>,
-    pub(super) live: Vec<Incarnation>,
+    /// What was folded, and the bases of live sources.
+    pub(super) tombstones: BTreeMap<Incarnation, Tombstone>,
+    /// Sources that had not ended.
+    pub(super) live: BTreeSet<Incarnation>,
+    /// Sources that had ended and were not folded.
+    pub(super) ended: Vec<Ended>,
+}
+
+/// A source's last values, and what the archive contains of them.
+pub(super) struct Ended {
+    pub(super) incarnation: Incarnation,
+    pub(super) last: Tombstone,
+    pub(super) base: Values,
 }
 
 impl Disk {
@@ -73,23 +134,28 @@ impl Disk {
         Ok(disk)
     }
 
+    /// Of a directory that cannot be used as long as it is not there.
+    #[cfg(test)]
+    pub(super) fn closed(directory: &Path) -> Disk {
+        Disk { path: directory.join(FILE_NAME), database: Mutex::new(None) }
+    }
+
     fn check_format(&self, refused: impl Fn(String) -> StoreError) -> Result<(), StoreError> {
-        let found = self.write(Durability::Immediate, |transaction| {
+        let found = self.transact(|transaction| {
             let mut meta = transaction.open_table(META)?;
             let found = meta.get("format")?.map(|value| value.value());
-            if found.is_none() {
+            if found.is_none_or(|found| (FORMAT_MIN..FORMAT).contains(&found)) {
                 meta.insert("format", FORMAT)?;
             }
             // Made now, so that reading never meets a missing table.
-            transaction.open_table(HEADS)?;
-            transaction.open_table(ARCHIVES)?;
-            transaction.open_table(TOMBSTONES)?;
-            transaction.open_table(LIVE)?;
+            Tables::open(transaction)?;
             Ok(found)
         })?;
         match found {
-            None | Some(FORMAT) => Ok(()),
-            Some(other) => Err(refused(format!("its format is {other}, this version reads {FORMAT}"))),
+            None | Some(FORMAT_MIN..=FORMAT) => Ok(()),
+            Some(other) => {
+                Err(refused(format!("its format is {other}, this version reads {FORMAT_MIN} to {FORMAT}")))
+            }
         }
     }
 
@@ -113,82 +179,18 @@ impl Disk {
         Ok(left)
     }
 
-    /// Notes that a source is live. If it has a base this is durable on return, else soon.
-    pub(super) fn born(
-        &self,
-        namespace: &Namespace,
-        head: &ShardHead,
-        incarnation: Incarnation,
-        record: &Record,
-    ) -> Result<(), StoreError> {
-        let has_base = !record.base.slots.is_empty();
-        let base = if has_base { encode_tombstone(&base_tombstone(record, head.age)) } else { Vec::new() };
-        let durability = if has_base { Durability::Immediate } else { Durability::None };
-        self.write(durability, |transaction| {
-            write_head(transaction, namespace, head)?;
-            transaction.open_table(LIVE)?.insert((namespace.as_str(), incarnation.0), base.as_slice())?;
-            Ok(())
+    /// Carries out changes, all or none; durable on return.
+    pub(super) fn write(&self, entries: &[Entry]) -> Result<(), StoreError> {
+        self.transact(|transaction| {
+            let mut tables = Tables::open(transaction)?;
+            entries
+                .iter()
+                .try_for_each(|Entry { namespace, change }| tables.write(namespace.as_str(), change))
         })
     }
 
-    /// Writes folds and trims; durable on return. `head` is the head afterwards.
-    pub(super) fn commit(
+    fn transact<T>(
         &self,
-        namespace: &Namespace,
-        head: &ShardHead,
-        commit: &Commit,
-    ) -> Result<(), StoreError> {
-        self.write(Durability::Immediate, |transaction| {
-            write_head(transaction, namespace, head)?;
-            let archive = encode_archive(&commit.archive);
-            transaction.open_table(ARCHIVES)?.insert(namespace.as_str(), archive.as_slice())?;
-            let mut tombstones = transaction.open_table(TOMBSTONES)?;
-            let mut live = transaction.open_table(LIVE)?;
-            for incarnation in &commit.trimmed {
-                tombstones.remove((namespace.as_str(), incarnation.0))?;
-            }
-            for (incarnation, _, tombstone) in &commit.folded {
-                let blob = encode_tombstone(tombstone);
-                tombstones.insert((namespace.as_str(), incarnation.0), blob.as_slice())?;
-                live.remove((namespace.as_str(), incarnation.0))?;
-            }
-            Ok(())
-        })
-    }
-
-    /// Writes the whole of a restored shard; durable on return.
-    pub(super) fn replace(
-        &self,
-        namespace: &Namespace,
-        contents: &metrifold_session::ShardSnapshot,
-    ) -> Result<(), StoreError> {
-        self.write(Durability::Immediate, |transaction| {
-            write_head(transaction, namespace, &contents.head)?;
-            let archive = encode_archive(&contents.archive);
-            transaction.open_table(ARCHIVES)?.insert(namespace.as_str(), archive.as_slice())?;
-            let all = (namespace.as_str(), 0)..=(namespace.as_str(), u64::MAX);
-            let mut tombstones = transaction.open_table(TOMBSTONES)?;
-            tombstones.retain_in(all.clone(), |_, _| false)?;
-            for (incarnation, tombstone) in &contents.tombstones {
-                let blob = encode_tombstone(tombstone);
-                tombstones.insert((namespace.as_str(), incarnation.0), blob.as_slice())?;
-            }
-            let mut live = transaction.open_table(LIVE)?;
-            live.retain_in(all, |_, _| false)?;
-            for (incarnation, record) in &contents.records {
-                let blob = match record.base.slots.is_empty() {
-                    true => Vec::new(),
-                    false => encode_tombstone(&base_tombstone(record, contents.head.age)),
-                };
-                live.insert((namespace.as_str(), incarnation.0), blob.as_slice())?;
-            }
-            Ok(())
-        })
-    }
-
-    fn write<T>(
-        &self,
-        durability: Durability,
         act: impl FnOnce(&WriteTransaction) -> Result<T, redb::Error>,
     ) -> Result<T, StoreError> {
         let mut guard = self.database.lock();
@@ -197,29 +199,121 @@ impl Disk {
                 Some(database) => database,
                 None => Database::create(&self.path)?,
             };
-            let mut transaction = database.begin_write()?;
-            transaction.set_durability(durability)?;
+            let transaction = database.begin_write()?;
             let done = act(&transaction)?;
             transaction.commit()?;
             *guard = Some(database);
             Ok(done)
         };
-        write().map_err(|error| StoreError::Unavailable(format!("store.data_dir: {error}")))
+        write().map_err(|error| StoreError::Unavailable(error.to_string()))
     }
 }
 
-fn write_head(
-    transaction: &WriteTransaction,
-    namespace: &Namespace,
-    head: &ShardHead,
-) -> Result<(), redb::Error> {
-    transaction.open_table(HEADS)?.insert(namespace.as_str(), (head.counter, head.age.0))?;
-    Ok(())
+/// The tables of one transaction.
+struct Tables<'a> {
+    heads: Table<'a, &'static str, (u64, u64)>,
+    archives: Table<'a, &'static str, &'static [u8]>,
+    tombstones: Table<'a, (&'static str, u64), &'static [u8]>,
+    live: Table<'a, (&'static str, u64), &'static [u8]>,
+    ended: Table<'a, (&'static str, u64), &'static [u8]>,
+}
+
+impl<'a> Tables<'a> {
+    fn open(transaction: &'a WriteTransaction) -> Result<Tables<'a>, redb::Error> {
+        Ok(Tables {
+            heads: transaction.open_table(HEADS)?,
+            archives: transaction.open_table(ARCHIVES)?,
+            tombstones: transaction.open_table(TOMBSTONES)?,
+            live: transaction.open_table(LIVE)?,
+            ended: transaction.open_table(ENDED)?,
+        })
+    }
+
+    fn write(&mut self, namespace: &str, change: &Change) -> Result<(), redb::Error> {
+        match change {
+            Change::Source { head, incarnation, record } => {
+                self.write_head(namespace, *head)?;
+                self.write_source(namespace, *incarnation, record, head.age)
+            }
+            Change::Commit { head, archive, folded, trimmed, missing } => {
+                self.write_head(namespace, *head)?;
+                self.archives.insert(namespace, encode_archive(archive).as_slice())?;
+                for incarnation in trimmed {
+                    self.tombstones.remove((namespace, incarnation.0))?;
+                }
+                for (incarnation, tombstone) in folded {
+                    self.write_tombstone(namespace, *incarnation, tombstone)?;
+                    self.live.remove((namespace, incarnation.0))?;
+                    self.ended.remove((namespace, incarnation.0))?;
+                }
+                for (incarnation, base) in missing {
+                    self.live.remove((namespace, incarnation.0))?;
+                    if let Some(base) = base {
+                        self.write_tombstone(namespace, *incarnation, base)?;
+                    }
+                }
+                Ok(())
+            }
+            Change::Whole(whole) => self.replace(namespace, whole),
+        }
+    }
+
+    fn replace(&mut self, namespace: &str, Whole { contents, missing }: &Whole) -> Result<(), redb::Error> {
+        let all = (namespace, 0)..=(namespace, u64::MAX);
+        self.tombstones.retain_in(all.clone(), |_, _| false)?;
+        self.live.retain_in(all.clone(), |_, _| false)?;
+        self.ended.retain_in(all, |_, _| false)?;
+        self.write_head(namespace, Head::of(&contents.head))?;
+        self.archives.insert(namespace, encode_archive(&contents.archive).as_slice())?;
+        for (incarnation, tombstone) in &contents.tombstones {
+            self.write_tombstone(namespace, *incarnation, tombstone)?;
+        }
+        for incarnation in missing {
+            self.live.insert((namespace, incarnation.0), NO_BASE)?;
+        }
+        for (incarnation, record) in &contents.records {
+            self.write_source(namespace, *incarnation, record, contents.head.age)?;
+        }
+        Ok(())
+    }
+
+    fn write_source(
+        &mut self,
+        namespace: &str,
+        incarnation: Incarnation,
+        record: &Record,
+        age: Instant,
+    ) -> Result<(), redb::Error> {
+        let key = (namespace, incarnation.0);
+        match record.base.slots.is_empty() {
+            true => self.live.insert(key, NO_BASE)?,
+            false => self.live.insert(key, encode_tombstone(&base_of(record, age)).as_slice())?,
+        };
+        if record.ended {
+            self.ended.insert(key, encode_tombstone(&last_of(record, age)).as_slice())?;
+        }
+        Ok(())
+    }
+
+    fn write_tombstone(
+        &mut self,
+        namespace: &str,
+        incarnation: Incarnation,
+        tombstone: &Tombstone,
+    ) -> Result<(), redb::Error> {
+        self.tombstones.insert((namespace, incarnation.0), encode_tombstone(tombstone).as_slice())?;
+        Ok(())
+    }
+
+    fn write_head(&mut self, namespace: &str, head: Head) -> Result<(), redb::Error> {
+        self.heads.insert(namespace, (head.counter, head.age.0))?;
+        Ok(())
+    }
 }
 
 /// For accounting, a live source with a base is the same as a tombstone with those values. It keeps no number: the
 /// source's next push is above it, whatever it is.
-fn base_tombstone(record: &Record, age: Instant) -> Tombstone {
+fn base_of(record: &Record, age: Instant) -> Tombstone {
     Tombstone {
         seq: Seq(0),
         folded: age,
@@ -230,8 +324,13 @@ fn base_tombstone(record: &Record, age: Instant) -> Tombstone {
     }
 }
 
+fn last_of(record: &Record, age: Instant) -> Tombstone {
+    let values = record.values.clone();
+    Tombstone { seq: record.seq, values, ended: true, ..base_of(record, age) }
+}
+
 fn load_namespace(
-    transaction: &redb::ReadTransaction,
+    transaction: &ReadTransaction,
     namespace: Namespace,
     counter: u64,
     age: Instant,
@@ -240,21 +339,42 @@ fn load_namespace(
         Some(blob) => decode_archive(blob.value())?,
         None => Archive::default(),
     };
-    let all = (namespace.as_str(), 0)..=(namespace.as_str(), u64::MAX);
-    let mut tombstones = Vec::new();
-    for entry in transaction.open_table(TOMBSTONES)?.range(all.clone())? {
-        let (key, blob) = entry?;
-        tombstones.push((Incarnation(key.value().1), decode_tombstone(blob.value())?));
-    }
-    let mut live = Vec::new();
-    for entry in transaction.open_table(LIVE)?.range(all)? {
-        let (key, blob) = entry?;
-        let incarnation = Incarnation(key.value().1);
-        live.push(incarnation);
-        // A tombstone proper holds the base too, and the last number.
-        if !blob.value().is_empty() && !tombstones.iter().any(|(other, _)| *other == incarnation) {
-            tombstones.push((incarnation, decode_tombstone(blob.value())?));
+    let mut tombstones = tombstones_of(transaction, TOMBSTONES, &namespace)?;
+    let last = tombstones_of(transaction, ENDED, &namespace)?;
+    let mut ended = Vec::new();
+    let mut bases = tombstones_of(transaction, LIVE, &namespace)?;
+    for (incarnation, last) in last {
+        if let Some(last) = last {
+            let base = bases.remove(&incarnation).flatten().map(|base| base.values).unwrap_or_default();
+            ended.push(Ended { incarnation, last, base });
         }
     }
-    Ok(Left { namespace, counter, age, archive, tombstones, live })
+    let live = bases.keys().copied().collect();
+    for (incarnation, base) in bases {
+        // A tombstone proper holds the base too, and the last number.
+        tombstones.entry(incarnation).or_insert(base);
+    }
+    let tombstones =
+        tombstones.into_iter().filter_map(|(incarnation, of)| Some((incarnation, of?))).collect();
+    Ok(Left { namespace, counter, age, archive, tombstones, live, ended })
+}
+
+/// What a table holds of a namespace; `None` where a blob is empty.
+fn tombstones_of(
+    transaction: &ReadTransaction,
+    table: TableDefinition<'_, (&'static str, u64), &'static [u8]>,
+    namespace: &Namespace,
+) -> Result<BTreeMap<Incarnation, Option<Tombstone>>, Box<dyn std::error::Error>> {
+    let mut found = BTreeMap::new();
+    for entry in
+        transaction.open_table(table)?.range((namespace.as_str(), 0)..=(namespace.as_str(), u64::MAX))?
+    {
+        let (key, blob) = entry?;
+        let tombstone = match blob.value() {
+            [] => None,
+            blob => Some(decode_tombstone(blob)?),
+        };
+        found.insert(Incarnation(key.value().1), tombstone);
+    }
+    Ok(found)
 }

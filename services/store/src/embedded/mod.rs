@@ -3,5 +3,6 @@
 mod disk;
 mod shard;
 mod store;
+mod writer;
 
 pub use store::{EmbeddedSettings, EmbeddedStore};

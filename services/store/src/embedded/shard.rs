@@ -4,10 +4,11 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use metrifold_model::{Epoch, Incarnation};
 use metrifold_session::{
-    Answer, Commit, Instant, Push, Record, Refusal, ShardHead, ShardSnapshot, Verdict, accept, restore,
+    Answer, Commit, Instant, Push, Record, Refusal, ShardHead, ShardSnapshot, Tombstone, Verdict, accept,
+    restore,
 };
 
-use super::disk::Left;
+use super::disk::{Change, Ended, Head, Left, Whole};
 use crate::CommitOutcome;
 
 /// A shard's contents. The snapshot's `now` is not kept up to date; readers set it.
@@ -35,17 +36,12 @@ impl Shard {
         shard.contents.head.changed = now;
         shard.contents.head.settling = !left.live.is_empty();
         shard.contents.archive = Arc::new(left.archive);
-        shard.contents.tombstones = left
-            .tombstones
-            .into_iter()
-            .map(|(incarnation, tombstone)| (incarnation, Arc::new(tombstone)))
-            .collect();
-        shard.missing = left.live.into_iter().collect();
+        let tombstones = left.tombstones.into_iter();
+        shard.contents.tombstones = tombstones.map(|(incarnation, of)| (incarnation, Arc::new(of))).collect();
+        let ended = left.ended.into_iter();
+        shard.contents.records = ended.map(|of| (of.incarnation, Arc::new(of.record(epoch, now)))).collect();
+        shard.missing = left.live;
         shard
-    }
-
-    pub(super) fn head(&self) -> &ShardHead {
-        &self.contents.head
     }
 
     /// Decides about a push without carrying it out.
@@ -64,45 +60,42 @@ impl Shard {
         }
     }
 
-    /// Whether a source has a record.
-    pub(super) fn has_record(&self, incarnation: Incarnation) -> bool {
-        self.contents.records.contains_key(&incarnation)
-    }
-
-    pub(super) fn write(&mut self, incarnation: Incarnation, record: Record) {
+    /// Stores a record; returns what has to be written of it, if anything has: that there is such a source, and the last
+    /// values of one that has ended.
+    pub(super) fn write(&mut self, incarnation: Incarnation, record: Record) -> Option<Change> {
         // The first push after a restart only says hello; the values are what the view waits for.
         if !record.values.slots.is_empty() && self.missing.remove(&incarnation) && self.missing.is_empty() {
             self.contents.head.settling = false;
         }
-        self.contents.records.insert(incarnation, Arc::new(record));
+        let record = Arc::new(record);
+        let former = self.contents.records.insert(incarnation, Arc::clone(&record));
+        let is_news = former.is_none() || record.ended;
+        is_news.then(|| Change::Source { head: Head::of(&self.contents.head), incarnation, record })
     }
 
-    /// Whether a commit rests on what the shard still holds.
-    pub(super) fn fits(&self, commit: &Commit) -> bool {
-        let is_unchanged = |incarnation: &Incarnation, seq| {
-            self.contents.records.get(incarnation).is_some_and(|record| record.seq == seq)
-        };
-        !self.contents.head.sealed
-            && commit.expected_version == self.contents.head.version
-            && commit.folded.iter().all(|(incarnation, seq, _)| is_unchanged(incarnation, *seq))
-    }
-
-    /// The head after a commit that [fits](Shard::fits).
-    pub(super) fn head_after(&self, version: u64) -> ShardHead {
-        ShardHead { counter: self.contents.head.counter + 1, version, ..self.contents.head.clone() }
-    }
-
-    /// Carries out a commit that [fits](Shard::fits).
-    pub(super) fn commit(&mut self, commit: &Commit, head: ShardHead) {
-        self.contents.archive = Arc::new(commit.archive.clone());
-        for incarnation in &commit.trimmed {
-            self.contents.tombstones.remove(incarnation);
+    /// Carries a commit out if what it rests on has not changed; returns what has to be written of it.
+    pub(super) fn commit(&mut self, commit: &Commit, version: u64) -> Option<Change> {
+        if !commit.apply(&mut self.contents, version) {
+            return None;
         }
-        for (incarnation, _, tombstone) in &commit.folded {
-            self.contents.records.remove(incarnation);
-            self.contents.tombstones.insert(*incarnation, tombstone.clone());
-        }
-        self.contents.head = head;
+        // Whoever commits has waited long enough for those that are missing. They may still come back; but a later start
+        // is not to wait for them again.
+        self.contents.head.settling = false;
+        let mut missing = std::mem::take(&mut self.missing);
+        missing.retain(|incarnation| !self.contents.records.contains_key(incarnation));
+        let base = |incarnation| self.contents.tombstones.get(&incarnation).cloned();
+        Some(Change::Commit {
+            head: Head::of(&self.contents.head),
+            archive: Arc::clone(&self.contents.archive),
+            folded: commit.folded.iter().map(|(incarnation, _, of)| (*incarnation, Arc::clone(of))).collect(),
+            trimmed: commit.trimmed.clone(),
+            missing: missing.into_iter().map(|incarnation| (incarnation, base(incarnation))).collect(),
+        })
+    }
+
+    /// Everything that is to be on disk.
+    pub(super) fn whole(&self) -> Change {
+        Change::Whole(Box::new(Whole { contents: self.contents.clone(), missing: self.missing.clone() }))
     }
 
     pub(super) fn advance_age(&mut self, expected: Instant, age: Instant) -> CommitOutcome {
@@ -137,5 +130,13 @@ impl Shard {
 
     pub(super) fn snapshot(&self, now: Instant) -> ShardSnapshot {
         ShardSnapshot { now, ..self.contents.clone() }
+    }
+}
+
+impl Ended {
+    /// As it stood in the shard, in its new epoch.
+    fn record(self, epoch: Epoch, now: Instant) -> Record {
+        let Tombstone { seq, worker, descriptors, values, .. } = self.last;
+        Record { seq, epoch, seen: now, worker, descriptors, values, base: self.base, ended: true }
     }
 }

@@ -12,13 +12,18 @@ use metrifold_model::{Epoch, Namespace, limits};
 use metrifold_session::{Answer, Commit, Instant, Push, ShardSnapshot, Verdict};
 use parking_lot::Mutex;
 
-use super::{disk::Disk, shard::Shard};
+use super::{
+    disk::Disk,
+    shard::Shard,
+    writer::{Ticket, Unwritten, Writer},
+};
 use crate::{CommitOutcome, ShardIndex, Store, StoreError};
 
 /// Settings of an embedded store.
 #[derive(Clone, Debug)]
 pub struct EmbeddedSettings {
-    /// Where archive, tombstones and the list of live sources survive a restart; `None`: they end with the process.
+    /// Where archive, tombstones, the list of live sources and the last values of ended ones survive a restart; `None`: they
+    /// end with the process.
     pub data_dir: Option<PathBuf>,
     /// Most sources of one namespace. Default [`limits::SOURCES_PER_NAMESPACE_MAX`].
     pub sources_max: usize,
@@ -31,15 +36,26 @@ impl Default for EmbeddedSettings {
 }
 
 /// A store in this process's memory. One shard per namespace; it opens itself and is never sealed.
+///
+/// With a data directory, a push is answered when what has to survive of it is durable: that there is such a source, and
+/// what one that has ended sent last. A commit is answered when it is durable.
 pub struct EmbeddedStore {
-    inner: Arc<Inner>,
-}
-
-struct Inner {
-    shards: DashMap<Namespace, Arc<Mutex<Shard>>>,
-    disk: Option<Disk>,
+    spaces: DashMap<Namespace, Arc<Mutex<Space>>>,
+    writer: Option<Writer>,
     sources_max: usize,
     started: Monotonic,
+}
+
+/// One namespace: its only shard, and what the writer has been given of it.
+struct Space {
+    shard: Shard,
+    unwritten: Unwritten,
+}
+
+impl Space {
+    fn new(shard: Shard) -> Arc<Mutex<Space>> {
+        Arc::new(Mutex::new(Space { shard, unwritten: Unwritten::default() }))
+    }
 }
 
 impl EmbeddedStore {
@@ -48,111 +64,62 @@ impl EmbeddedStore {
     /// # Errors
     /// If the data directory cannot be used, is used by another process, or holds what this version cannot read.
     pub fn open(settings: EmbeddedSettings) -> Result<Self, StoreError> {
-        let disk = settings.data_dir.as_deref().map(Disk::open).transpose()?;
-        let left = disk.as_ref().map(Disk::load).transpose()?.unwrap_or_default();
-        let inner = Inner {
-            shards: DashMap::new(),
-            disk,
+        let mut store = EmbeddedStore {
+            spaces: DashMap::new(),
+            writer: None,
             sources_max: settings.sources_max,
             started: Monotonic::now(),
         };
-        for left in left {
+        let Some(directory) = settings.data_dir else { return Ok(store) };
+        let disk = Disk::open(&directory)?;
+        for left in disk.load()? {
             let namespace = left.namespace.clone();
             let (epoch, version) = random_ids();
-            let shard = Shard::reopen(left, epoch, version, inner.now(), inner.sources_max);
-            inner.shards.insert(namespace, Arc::new(Mutex::new(shard)));
+            let shard = Shard::reopen(left, epoch, version, store.now(), store.sources_max);
+            store.spaces.insert(namespace, Space::new(shard));
         }
-        Ok(EmbeddedStore { inner: Arc::new(inner) })
+        store.writer = Some(Writer::start(disk)?);
+        Ok(store)
     }
 
-    /// Carries out a step that waits for the disk, off the threads that serve.
-    async fn blocking<T: Send + 'static>(
-        &self,
-        step: impl FnOnce(&Inner) -> Result<T, StoreError> + Send + 'static,
-    ) -> Result<T, StoreError> {
-        let inner = self.inner.clone();
-        let done = tokio::task::spawn_blocking(move || step(&inner)).await;
-        done.unwrap_or_else(|error| Err(StoreError::Unavailable(format!("the step broke: {error}"))))
-    }
-}
-
-impl Inner {
     fn now(&self) -> Instant {
         Instant::default() + self.started.elapsed()
     }
 
-    /// The shard of a namespace, made on first use.
-    fn shard(&self, namespace: &Namespace) -> Arc<Mutex<Shard>> {
-        if let Some(shard) = self.shards.get(namespace) {
-            return shard.clone();
+    /// A namespace, made on first use.
+    fn space(&self, namespace: &Namespace) -> Arc<Mutex<Space>> {
+        if let Some(space) = self.spaces.get(namespace) {
+            return space.clone();
         }
         let open = || {
             let (epoch, version) = random_ids();
-            Arc::new(Mutex::new(Shard::open(epoch, version, self.sources_max)))
+            Space::new(Shard::open(epoch, version, self.sources_max))
         };
-        self.shards.entry(namespace.clone()).or_insert_with(open).clone()
+        self.spaces.entry(namespace.clone()).or_insert_with(open).clone()
     }
 
-    /// A push that needs no disk; `None` if it does: a source appears, and with it perhaps a base.
-    fn push_in_memory(&self, namespace: &Namespace, push: &Push) -> Option<Answer> {
-        let shard = self.shard(namespace);
-        let mut shard = shard.lock();
-        match shard.decide(push, self.now()) {
-            Verdict::Reply(answer) => Some(answer),
-            Verdict::Write { .. } if self.disk.is_some() && !shard.has_record(push.incarnation) => None,
-            Verdict::Write { record, answer } => {
-                shard.write(push.incarnation, *record);
-                Some(answer)
-            }
+    async fn durable(&self, namespace: &Namespace, ticket: Option<Ticket>) -> Result<(), StoreError> {
+        match (&self.writer, ticket) {
+            (Some(writer), Some(ticket)) => writer.durable(namespace, ticket).await,
+            _ => Ok(()),
         }
     }
 
-    fn push_with_disk(&self, namespace: &Namespace, push: &Push) -> Result<Answer, StoreError> {
-        let shard = self.shard(namespace);
-        let mut shard = shard.lock();
-        match shard.decide(push, self.now()) {
-            Verdict::Reply(answer) => Ok(answer),
-            Verdict::Write { record, answer } => {
-                if let Some(disk) = self.disk.as_ref().filter(|_| !shard.has_record(push.incarnation)) {
-                    disk.born(namespace, shard.head(), push.incarnation, &record)?;
-                }
-                shard.write(push.incarnation, *record);
-                Ok(answer)
-            }
-        }
-    }
-
-    /// On disk first: what was answered must not be forgotten.
-    fn commit(&self, namespace: &Namespace, commit: &Commit) -> Result<CommitOutcome, StoreError> {
-        let shard = self.shard(namespace);
-        let mut shard = shard.lock();
-        if !shard.fits(commit) {
-            return Ok(CommitOutcome::Conflict);
-        }
-        let head = shard.head_after(rand::random());
-        if let Some(disk) = &self.disk {
-            disk.commit(namespace, &head, commit)?;
-        }
-        shard.commit(commit, head);
-        Ok(CommitOutcome::Committed)
-    }
-
-    fn restore(
-        &self,
-        namespace: &Namespace,
-        memory: Option<&ShardSnapshot>,
-        settle: Duration,
-    ) -> Result<CommitOutcome, StoreError> {
-        let shard = self.shard(namespace);
-        let mut shard = shard.lock();
-        let Some(contents) = shard.restored(memory, random_ids(), self.now(), settle) else {
-            return Ok(CommitOutcome::Conflict);
+    /// The answer to a push, and what has to be durable before it may be given.
+    fn decide(&self, namespace: &Namespace, push: &Push) -> (Answer, Option<Ticket>) {
+        let space = self.space(namespace);
+        let Space { shard, unwritten } = &mut *space.lock();
+        let incarnation = push.incarnation;
+        let (answer, change) = match shard.decide(push, self.now()) {
+            Verdict::Reply(answer) => (answer, None),
+            Verdict::Write { record, answer } => (answer, shard.write(incarnation, *record)),
         };
-        if let Some(disk) = &self.disk {
-            disk.replace(namespace, &contents)?;
-        }
-        shard.replace(contents);
-        Ok(CommitOutcome::Committed)
+        let Some(writer) = &self.writer else { return (answer, None) };
+        let ticket = match change {
+            Some(change) => Some(writer.write_source(namespace, unwritten, shard, incarnation, change)),
+            None => writer.earlier(namespace, unwritten, shard, incarnation),
+        };
+        (answer, ticket)
     }
 }
 
@@ -163,11 +130,9 @@ fn random_ids() -> (Epoch, u64) {
 #[async_trait]
 impl Store for EmbeddedStore {
     async fn push(&self, namespace: &Namespace, push: &Push) -> Result<Answer, StoreError> {
-        if let Some(answer) = self.inner.push_in_memory(namespace, push) {
-            return Ok(answer);
-        }
-        let (namespace, push) = (namespace.clone(), push.clone());
-        self.blocking(move |inner| inner.push_with_disk(&namespace, &push)).await
+        let (answer, ticket) = self.decide(namespace, push);
+        self.durable(namespace, ticket).await?;
+        Ok(answer)
     }
 
     async fn shards(&self, _namespace: &Namespace) -> Result<u16, StoreError> {
@@ -179,8 +144,8 @@ impl Store for EmbeddedStore {
         namespace: &Namespace,
         _shard: ShardIndex,
     ) -> Result<Arc<ShardSnapshot>, StoreError> {
-        let shard = self.inner.shard(namespace);
-        let snapshot = shard.lock().snapshot(self.inner.now());
+        let space = self.space(namespace);
+        let snapshot = space.lock().shard.snapshot(self.now());
         Ok(Arc::new(snapshot))
     }
 
@@ -190,11 +155,19 @@ impl Store for EmbeddedStore {
         _shard: ShardIndex,
         commit: &Commit,
     ) -> Result<CommitOutcome, StoreError> {
-        if self.inner.disk.is_none() {
-            return self.inner.commit(namespace, commit);
-        }
-        let (namespace, commit) = (namespace.clone(), commit.clone());
-        self.blocking(move |inner| inner.commit(&namespace, &commit)).await
+        let ticket = {
+            let space = self.space(namespace);
+            let Space { shard, unwritten } = &mut *space.lock();
+            let Some(change) = shard.commit(commit, rand::random()) else {
+                return Ok(CommitOutcome::Conflict);
+            };
+            self.writer.as_ref().map(|writer| {
+                writer.forget(namespace, unwritten);
+                writer.write(namespace, unwritten, shard, change)
+            })
+        };
+        self.durable(namespace, ticket).await?;
+        Ok(CommitOutcome::Committed)
     }
 
     /// On disk the age goes with the next commit or birth: a little younger after a restart only means that tombstones
@@ -206,7 +179,7 @@ impl Store for EmbeddedStore {
         expected: Instant,
         age: Instant,
     ) -> Result<CommitOutcome, StoreError> {
-        Ok(self.inner.shard(namespace).lock().advance_age(expected, age))
+        Ok(self.space(namespace).lock().shard.advance_age(expected, age))
     }
 
     async fn restore(
@@ -216,17 +189,81 @@ impl Store for EmbeddedStore {
         memory: Option<&ShardSnapshot>,
         settle: Duration,
     ) -> Result<CommitOutcome, StoreError> {
-        let (namespace, memory) = (namespace.clone(), memory.cloned());
-        self.blocking(move |inner| inner.restore(&namespace, memory.as_ref(), settle)).await
+        let ticket = {
+            let space = self.space(namespace);
+            let Space { shard, unwritten } = &mut *space.lock();
+            let Some(contents) = shard.restored(memory, random_ids(), self.now(), settle) else {
+                return Ok(CommitOutcome::Conflict);
+            };
+            shard.replace(contents);
+            self.writer.as_ref().map(|writer| writer.write_whole(namespace, unwritten, shard))
+        };
+        self.durable(namespace, ticket).await?;
+        Ok(CommitOutcome::Committed)
     }
 
     async fn namespaces(&self) -> Result<Vec<Namespace>, StoreError> {
-        let mut names: Vec<_> = self.inner.shards.iter().map(|entry| entry.key().clone()).collect();
+        let mut names: Vec<_> = self.spaces.iter().map(|entry| entry.key().clone()).collect();
         names.sort();
         Ok(names)
     }
 
+    /// Writes what could not be written before.
     async fn check(&self) -> Result<(), StoreError> {
+        let Some(writer) = &self.writer else { return Ok(()) };
+        for namespace in self.namespaces().await? {
+            let ticket = {
+                let space = self.space(&namespace);
+                let Space { shard, unwritten } = &mut *space.lock();
+                writer.catch_up(&namespace, unwritten, shard)
+            };
+            self.durable(&namespace, ticket).await?;
+        }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use metrifold_model::{Incarnation, Worker};
+    use metrifold_session::{Pusher, PusherSettings, Step};
+
+    use super::*;
+
+    fn on(disk: Disk) -> EmbeddedStore {
+        let mut store = EmbeddedStore::open(EmbeddedSettings::default()).expect("opens");
+        store.writer = Some(Writer::start(disk).expect("a thread"));
+        store
+    }
+
+    fn hello(incarnation: u64) -> Push {
+        let now = Instant(1);
+        let mut pusher =
+            Pusher::new(Incarnation(incarnation), Worker::default(), PusherSettings::default(), now);
+        assert_eq!(pusher.poll(now, Incarnation(0)), Step::Gather);
+        pusher.offer(now, &Default::default(), Default::default(), false)
+    }
+
+    #[tokio::test]
+    async fn a_disk_that_fails_holds_up_what_needs_it_and_gets_all_of_it_later() {
+        let folder = tempfile::tempdir().expect("a directory");
+        let directory = folder.path().join("data");
+        let store = on(Disk::closed(&directory));
+        let namespace = Namespace::default();
+        for source in 1..=3 {
+            let error = store.push(&namespace, &hello(source)).await.expect_err("nothing can be written");
+            assert!(error.is_retryable() && error.to_string().contains("store.data_dir"), "{error}");
+        }
+        let repeated = store.push(&namespace, &hello(1)).await;
+        assert!(repeated.is_err(), "a repetition is not acknowledged either");
+        assert!(store.check().await.is_err());
+
+        std::fs::create_dir(&directory).expect("a directory");
+        store.push(&namespace, &hello(2)).await.expect("acknowledged");
+        store.check().await.expect("nothing is behind any more");
+        drop(store);
+        let left = Disk::open(&directory).and_then(|disk| disk.load()).expect("readable");
+        let live: Vec<_> = left[0].live.iter().map(|incarnation| incarnation.0).collect();
+        assert_eq!(live, [1, 2, 3], "what failed before is there too");
     }
 }
