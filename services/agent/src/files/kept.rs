@@ -7,7 +7,7 @@ use std::{
 };
 
 use metrifold_model::{DescriptorList, Incarnation, Values};
-use metrifold_segment::{ForeignReader, ProcessIdentity, parse_file_name, processes};
+use metrifold_segment::{ForeignError, ForeignReader, ProcessIdentity, parse_file_name, processes};
 use metrifold_session::Instant;
 
 use super::{
@@ -87,6 +87,12 @@ pub(super) enum Found {
     Other,
 }
 
+/// A file as it was just read.
+pub(super) struct Reading {
+    pub(super) found: Found,
+    descriptors: DescriptorList,
+}
+
 /// Compares what is in a file with its entry.
 pub(super) fn compare(entry: &Entry, descriptors: &DescriptorList, values: &Values) -> Found {
     if !entry.continues_as(descriptors, values) {
@@ -159,10 +165,12 @@ impl Files {
             let Some(kept) = self.kept.get_mut(&id) else { continue };
             kept.asked = Some(Monotonic::now());
             let (path, process) = (kept.path.clone(), kept.process.clone());
-            let Ok(reader) = ForeignReader::open(&path) else { continue };
+            let Ok(mut reader) = ForeignReader::open(&path) else { continue };
             let file = (reader.identity(), reader.device_and_inode().ok());
-            if let Owner::Lives(owner) = self.owners.of(&process, &path, file, None) {
-                self.revive(id, reader, Some(owner), lanes, now);
+            if let Owner::Lives(owner) = self.owners.of(&process, &path, file, None)
+                && let Ok(reading) = self.read(id, &mut reader)
+            {
+                self.revive(id, reader, reading, Some(owner), lanes, now);
             }
         }
         let mut holders = None;
@@ -170,24 +178,33 @@ impl Files {
             let Some(kept) = self.kept.get(&id).filter(|kept| kept.stage == Stage::Kept) else { continue };
             let (path, process) = (kept.path.clone(), kept.process.clone());
             let Ok(mut reader) = ForeignReader::open(&path) else { continue };
-            if matches!(self.found(id, &mut reader), Some(Found::More | Found::Other)) {
+            let Ok(reading) = self.read(id, &mut reader) else { continue };
+            self.found_readable(id);
+            if reading.found != Found::Same {
                 let holders = holders.get_or_insert_with(|| Holders::look(self.directory.path()));
                 let inode = reader.device_and_inode().ok();
                 let holder = holders.of(&path, inode, &process).flatten();
-                self.revive(id, reader, holder, lanes, now);
+                self.revive(id, reader, reading, holder, lanes, now);
             }
         }
     }
 
-    /// What a file holds now; `None` if it cannot be read.
-    pub(super) fn found(&self, id: EntryId, reader: &mut ForeignReader) -> Option<Found> {
+    /// What a file holds now.
+    pub(super) fn read(&self, id: EntryId, reader: &mut ForeignReader) -> Result<Reading, ForeignError> {
         let identity = reader.identity();
-        let (descriptors, values) = reader.refresh().ok()?;
+        let (descriptors, values) = reader.refresh()?;
         let ledger = self.ledger.lock();
-        let entry = ledger.get(id)?;
-        match entry.head.file == identity {
-            true => Some(compare(entry, descriptors, &values)),
-            false => Some(Found::Other),
+        let entry = ledger.get(id).filter(|entry| entry.head.file == identity);
+        let found = entry.map_or(Found::Other, |entry| compare(entry, descriptors, &values));
+        Ok(Reading { found, descriptors: descriptors.clone() })
+    }
+
+    /// A file that could not be read on its way out can be, and may go after all.
+    fn found_readable(&mut self, id: EntryId) {
+        if let Some(kept) = self.kept.get_mut(&id)
+            && self.corrupt.remove(&kept.name)
+        {
+            kept.has_to_stay = false;
         }
     }
 
@@ -215,12 +232,12 @@ impl Files {
     pub(super) fn revive(
         &mut self,
         id: EntryId,
-        mut reader: ForeignReader,
+        reader: ForeignReader,
+        Reading { found, descriptors }: Reading,
         owner: Option<ProcessIdentity>,
         lanes: &Lanes,
         now: Instant,
     ) {
-        let Some(found) = self.found(id, &mut reader) else { return };
         let Some(kept) = self.kept.remove(&id) else { return };
         let Some((kind, _)) = parse_file_name(&kept.name) else { return };
         if found == Found::Other {
@@ -230,8 +247,6 @@ impl Files {
             self.waiting += 1;
             return;
         }
-        let Ok((descriptors, _)) = reader.refresh() else { return };
-        let descriptors = descriptors.clone();
         {
             let mut ledger = self.ledger.lock();
             ledger.revive(id, &descriptors);

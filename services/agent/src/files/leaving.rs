@@ -16,6 +16,9 @@
 //! child that was forked while its parent held the file holds it too, and never writes it; it delays the removal.
 //! A process that may not be looked at counts as a holder of the files of its pid. The agent may be killed at any point: the
 //! file's new name holds its ledger entry, and the next agent goes on at step 2.
+//!
+//! A file that cannot be read at step 3 (damage, too many open files) says nothing about what was counted in it. It gets its name
+//! back and keeps its entry, so that what was pushed of it is known when it can be read again.
 
 use std::{
     collections::HashSet,
@@ -25,7 +28,9 @@ use std::{
     time::Duration,
 };
 
-use metrifold_segment::{ForeignReader, Held, ProcessIdentity, held_by, parse_file_name, processes};
+use metrifold_segment::{
+    ForeignError, ForeignReader, Held, ProcessIdentity, held_by, parse_file_name, processes,
+};
 use metrifold_session::Instant;
 
 use super::{
@@ -36,6 +41,7 @@ use super::{
 };
 use crate::{
     AgentError,
+    memory::SourceError,
     source::{Lanes, Source, SourceKey},
 };
 
@@ -72,8 +78,9 @@ impl Files {
             .collect();
         for id in going {
             let Some(kept) = self.kept.get_mut(&id) else { continue };
+            let path = kept.path.clone();
             let aside = self.directory.leaving().join(format!("{:016x}-{}", id.0, kept.name));
-            match std::fs::rename(&kept.path, &aside) {
+            match std::fs::rename(&path, &aside) {
                 Ok(()) => {
                     self.names.remove(&kept.name);
                     (kept.path, kept.stage) = (aside, Stage::Aside(now));
@@ -81,9 +88,7 @@ impl Files {
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
                 Err(error) => {
                     kept.has_to_stay = true;
-                    if !std::mem::replace(&mut self.has_warned_of_removal, true) {
-                        tracing::warn!(path = %kept.path.display(), %error, "files of dead processes cannot be removed");
-                    }
+                    self.warn_of_removal(&path, &error);
                 }
             }
         }
@@ -93,36 +98,59 @@ impl Files {
         let Some(kept) = self.kept.get(&id) else { return };
         let (path, name, process) = (kept.path.clone(), kept.name.clone(), kept.process.clone());
         let Some((kind, _)) = parse_file_name(&name) else { return };
-        let mut reader = match ForeignReader::open_as(path.clone(), kind) {
-            Ok(reader) => reader,
-            Err(_) if !path.exists() => {
-                self.kept.remove(&id);
-                return self.ledger.lock().forget(id);
-            }
-            Err(_) => return,
+        let opened = ForeignReader::open_as(path.clone(), kind);
+        if matches!(&opened, Err(ForeignError::Io { source, .. }) if source.kind() == ErrorKind::NotFound) {
+            self.kept.remove(&id);
+            return self.ledger.lock().forget(id);
+        }
+        let read = opened.and_then(|mut reader| Ok((self.read(id, &mut reader)?, reader)));
+        let (reading, reader) = match read {
+            Ok(read) => read,
+            Err(error) => return self.keep_unread(id, &name, &error.into(), now),
         };
         let holder = holders.of(&path, reader.device_and_inode().ok(), &process);
-        let found = self.found(id, &mut reader);
-        if holder.is_none() && found == Some(Found::Same) {
-            match std::fs::remove_file(&path) {
-                Ok(()) => {
-                    self.kept.remove(&id);
-                    self.ledger.lock().forget(id);
-                    self.removed += 1;
-                }
-                Err(error) => {
-                    tracing::warn!(path = %path.display(), %error, "a file of a dead process cannot be removed")
-                }
-            }
-            return;
+        if holder.is_some() || reading.found != Found::Same {
+            self.give_back(id);
+            return self.revive(id, reader, reading, holder.flatten(), lanes, now);
         }
-        let back = place_of(&self.directory, &name);
-        if self.rename_to_free(&path, &back)
-            && let Some(kept) = self.kept.get_mut(&id)
-        {
+        match std::fs::remove_file(&path) {
+            Ok(()) => {
+                self.kept.remove(&id);
+                self.ledger.lock().forget(id);
+                self.removed += 1;
+            }
+            Err(error) => self.warn_of_removal(&path, &error),
+        }
+    }
+
+    /// A file that cannot be read now waits for it under its name; if that is taken, where it is.
+    fn keep_unread(&mut self, id: EntryId, name: &str, error: &SourceError, now: Instant) {
+        let is_back = self.give_back(id);
+        let Some(kept) = self.kept.get_mut(&id) else { return };
+        if is_back {
+            (kept.stage, kept.has_to_stay) = (Stage::Kept, true);
+            self.names.insert(name.to_owned(), id);
+        } else {
+            kept.stage = Stage::Aside(now);
+        }
+        self.skip(name.to_owned(), error);
+    }
+
+    /// Gives a file its name back, unless it is taken.
+    fn give_back(&mut self, id: EntryId) -> bool {
+        let Some(kept) = self.kept.get(&id) else { return false };
+        let back = place_of(&self.directory, &kept.name);
+        let is_back = self.rename_to_free(&kept.path, &back);
+        if is_back && let Some(kept) = self.kept.get_mut(&id) {
             kept.path = back;
         }
-        self.revive(id, reader, holder.flatten(), lanes, now);
+        is_back
+    }
+
+    fn warn_of_removal(&mut self, path: &Path, error: &std::io::Error) {
+        if !std::mem::replace(&mut self.has_warned_of_removal, true) {
+            tracing::warn!(path = %path.display(), %error, "files of dead processes cannot be removed");
+        }
     }
 
     /// Renames a file unless the new name is taken.
@@ -143,38 +171,58 @@ impl Files {
     ) -> Result<HashSet<EntryId>, AgentError> {
         let mut taken = HashSet::new();
         for leaving in self.directory.leaving_files()? {
-            let path = self.directory.leaving().join(&leaving);
-            let Some((id, name)) = leaving.split_once('-') else { continue };
-            let (Ok(id), Some((kind, process))) = (u64::from_str_radix(id, 16), parse_file_name(name)) else {
-                continue;
-            };
-            let id = EntryId(id);
-            let back = place_of(&self.directory, name);
-            if is_same_file(&path, &back) {
-                // The agent ended while it gave the file its name back.
-                let _ = std::fs::remove_file(&path);
-                continue;
+            taken.extend(self.take_up_left(&leaving, lanes, now));
+        }
+        Ok(taken)
+    }
+
+    /// Tries again what could not be read when it was taken up.
+    pub(super) fn take_up_unread(&mut self, lanes: &Lanes, now: Instant) {
+        for leaving in std::mem::take(&mut self.unread_leaving) {
+            self.take_up_left(&leaving, lanes, now);
+        }
+    }
+
+    fn take_up_left(&mut self, leaving: &str, lanes: &Lanes, now: Instant) -> Option<EntryId> {
+        let path = self.directory.leaving().join(leaving);
+        let (id, name) = leaving.split_once('-')?;
+        let id = EntryId(u64::from_str_radix(id, 16).ok()?);
+        let (kind, process) = parse_file_name(name)?;
+        let back = place_of(&self.directory, name);
+        if is_same_file(&path, &back) {
+            // The agent ended while it gave the file its name back.
+            let _ = std::fs::remove_file(&path);
+            return None;
+        }
+        let is_ended = self.ledger.lock().get(id).map(|entry| entry.head.prefix.is_some());
+        match is_ended {
+            Some(true) => {
+                self.kept.insert(id, Kept::new(name, process, &path, Stage::Aside(now)));
             }
-            let is_ended = self.ledger.lock().get(id).map(|entry| entry.head.prefix.is_some());
-            match is_ended {
-                Some(true) => {
-                    taken.insert(id);
-                    self.kept.insert(id, Kept::new(name, process, &path, Stage::Aside(now)));
-                }
-                Some(false) => {
-                    let Ok(reader) = ForeignReader::open_as(path.clone(), kind) else { continue };
-                    taken.insert(id);
+            Some(false) => match ForeignReader::open_as(path.clone(), kind) {
+                Ok(reader) => {
                     let mut memory = self.memory(id, kind, name, process, path, lanes);
                     (memory.reader, memory.has_vanished) = (Some(reader), true);
                     self.sources.insert(SourceKey(id.0), Source::new(memory, lanes, now));
                 }
-                None if self.rename_to_free(&path, &back) => {}
-                None => {
-                    tracing::warn!(path = %path.display(), "nothing is known of this file; it is left alone")
+                Err(ForeignError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
+                    self.push_from_ledger(id, true, lanes, now);
                 }
+                Err(error) => {
+                    if !std::mem::replace(&mut self.has_warned_of_unread, true) {
+                        tracing::warn!(%error, "a file that is read on without its name cannot be opened; tried again");
+                    }
+                    self.unread_leaving.push(leaving.to_owned());
+                    self.waiting += 1;
+                }
+            },
+            None if self.rename_to_free(&path, &back) => return None,
+            None => {
+                tracing::warn!(path = %path.display(), "nothing is known of this file; it is left alone");
+                return None;
             }
         }
-        Ok(taken)
+        Some(id)
     }
 }
 

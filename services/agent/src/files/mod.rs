@@ -17,6 +17,8 @@ mod ledger;
 mod memory;
 mod owners;
 mod settings;
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -88,10 +90,13 @@ pub(super) struct Files {
     corrupt: HashSet<String>,
     /// Files that wait for room in the ledger.
     waiting: usize,
+    /// Files without their names that could not be opened when they were taken up.
+    unread_leaving: Vec<String>,
     listed: Option<(Instant, Option<SystemTime>)>,
     opened: Option<Instant>,
     has_warned_of_owners: bool,
     has_warned_of_removal: bool,
+    has_warned_of_unread: bool,
     asking: Asking,
     finished: u64,
     removed: u64,
@@ -126,10 +131,12 @@ impl Files {
             names: HashMap::new(),
             corrupt: HashSet::new(),
             waiting: 0,
+            unread_leaving: Vec::new(),
             listed: None,
             opened: None,
             has_warned_of_owners: false,
             has_warned_of_removal: false,
+            has_warned_of_unread: false,
             asking: Asking::default(),
             finished: 0,
             removed: 0,
@@ -221,6 +228,7 @@ impl Files {
         self.listed = Some((now, modified));
         self.corrupt.retain(|name| names.contains(name));
         self.waiting = 0;
+        self.take_up_unread(lanes, now);
         let gone: Vec<_> = self
             .names
             .iter()
