@@ -132,16 +132,20 @@ impl Writer {
         unwritten: &mut Unwritten,
         shard: &Shard,
     ) -> Option<Ticket> {
-        if self.lacks_whole(namespace, unwritten) {
-            self.write_whole(namespace, unwritten, shard);
+        if !self.is_behind(namespace) {
+            return None;
         }
-        unwritten.whole.filter(|whole| !self.is_done(*whole))
+        let queued = unwritten.whole.filter(|whole| !self.is_done(*whole));
+        // Waited for even if it is done by now: it may have failed.
+        Some(queued.unwrap_or_else(|| self.write_whole(namespace, unwritten, shard)))
     }
 
     /// Forgets what is durable.
     pub(super) fn forget(&self, namespace: &Namespace, unwritten: &mut Unwritten) {
+        // In this order: a change that fails puts its namespace behind before it counts as done.
+        let done = *self.done.borrow();
         if !self.is_behind(namespace) {
-            unwritten.sources.retain(|_, ticket| !self.is_done(*ticket));
+            unwritten.sources.retain(|_, ticket| *ticket > done);
         }
     }
 
