@@ -34,6 +34,8 @@ repeat: ## One test alone, many times: make repeat TEST=name TIMES=20
 check: ## Format and lints.
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- --deny warnings
+	# The smallest client.
+	cargo clippy --locked --package metrifold-client --no-default-features --features local -- --deny warnings
 
 system: ## Redis, Prometheus and the other real parts of the tests.
 	./tests/install.sh

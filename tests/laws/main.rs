@@ -66,6 +66,37 @@ fn fred_stays_behind_the_redis_crate() -> Result<()> {
     Ok(())
 }
 
+/// What a program that only records into segments must not have to build.
+#[test]
+fn a_client_of_local_targets_links_neither_tonic_nor_fred_nor_rustls() -> Result<()> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let tree = |features: &[&str]| -> Result<BTreeSet<String>> {
+        let arguments = [
+            "tree",
+            "--offline",
+            "-p",
+            "metrifold-client",
+            "-e",
+            "normal",
+            "--prefix",
+            "none",
+            "--format",
+            "{lib}",
+        ];
+        let output =
+            Command::new(&cargo).args(arguments).args(features).current_dir(repository()).output()?;
+        ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        Ok(String::from_utf8(output.stdout)?.lines().map(str::to_owned).collect())
+    };
+    let heavy = ["tonic", "fred", "rustls", "tokio", "hyper"];
+    let found =
+        |tree: &BTreeSet<String>| heavy.into_iter().filter(|name| tree.contains(*name)).collect::<Vec<_>>();
+    let local = tree(&["--no-default-features", "--features", "local"])?;
+    ensure!(found(&local).is_empty(), "a local client links {:?}", found(&local));
+    ensure!(found(&tree(&[])?) == heavy, "the default has both remote targets");
+    Ok(())
+}
+
 #[test]
 fn generated_types_never_reach_store_or_merge() -> Result<()> {
     let all = dependencies()?;
@@ -126,6 +157,13 @@ fn the_rooms_of_the_services_know_only_those_below_them() -> Result<()> {
         let above: Vec<_> = above.collect();
         ensure!(above.is_empty(), "{name} depends on {above:?}, which stand above it");
     }
+    // The way of values to their targets is known in one place.
+    let users: Vec<_> = all
+        .iter()
+        .filter(|(_, found)| found.contains("metrifold-channel"))
+        .map(|(name, _)| name.as_str())
+        .collect();
+    ensure!(users.iter().all(|user| ["metrifold", "metrifold-admin", "metrifold-client", "metrifold-push"].contains(user)), "metrifold-channel is used by {users:?}");
     for (name, apart) in
         [("collector", "agent"), ("agent", "collector"), ("collector", "exporter"), ("agent", "exporter")]
     {

@@ -1,46 +1,87 @@
-//! The pusher's machine with a clock, a source and a transport: gather, offer, send, answer.
+//! Drives one source towards one target, in the pusher's thread.
 
-use std::{sync::Arc, time::Duration};
+use std::{convert::Infallible, sync::Arc};
 
 use metrifold_clock as clock;
-use metrifold_session::{Answer, Payload, Push, Pusher, Step};
+use metrifold_model::{DescriptorList, Incarnation, Namespace, Values, Worker};
+use metrifold_push::{Due, Memory, Source, Transport};
+use metrifold_session::{Answer, Instant, Payload, Push, PusherSettings};
 
 use crate::{
+    Settings,
+    gather::Origin,
     shared::{Shared, Wishes},
-    source::Source,
 };
 
-/// Carries one push to the target.
-pub(crate) trait Transport {
-    /// Sends `push` and waits for its answer. An error means that none came; whether the push arrived is unknown. May be
-    /// cancelled at any time.
-    fn send(&mut self, push: &Push) -> impl Future<Output = Result<Answer, String>>;
-
-    /// The last attempt took too long: the next one must not depend on anything that may hang.
-    fn reset(&mut self);
+/// The memory of this process. Nobody goes on with it when the process has ended, so nothing is recorded of what was sent.
+struct OwnMemory {
+    origin: Origin,
+    namespace: Namespace,
+    worker: Worker,
+    incarnation: Incarnation,
+    shared: Arc<Shared>,
+    descriptors: DescriptorList,
+    /// The flushes that were asked for before the values were last read.
+    flushes: u64,
 }
 
-/// How long one attempt may take: as long as the longest wait between attempts, so that a target that comes back hears
-/// of every source in time,
-const ATTEMPT_TIMEOUT: Duration = Duration::from_millis(1500);
-/// and longer for large pushes, by the time that they take on a slow line (some 10 Mbit/s).
-const ATTEMPT_TIMEOUT_PER_SLOT: Duration = Duration::from_micros(100);
+impl Memory for OwnMemory {
+    type Error = Infallible;
 
-/// Drives one source towards one target until the source ends.
+    fn namespace(&self) -> &Namespace {
+        &self.namespace
+    }
+
+    fn worker(&self) -> Worker {
+        self.worker.clone()
+    }
+
+    fn incarnation(&self) -> Incarnation {
+        self.incarnation
+    }
+
+    fn refresh(&mut self) -> Result<(&DescriptorList, Values), Infallible> {
+        self.flushes = self.shared.wishes().flush;
+        let (descriptors, values, gathered) = self.origin.gather();
+        if let Err(panic) = gathered {
+            self.shared.failed(panic);
+        }
+        self.shared.left_out(self.origin.left_out());
+        self.descriptors = descriptors;
+        Ok((&self.descriptors, values))
+    }
+}
+
+/// The only target.
+const TARGET: usize = 0;
+
+/// Drives the source until it ends.
 pub(crate) struct Driver<T> {
-    machine: Pusher,
-    source: Source,
+    source: Source<OwnMemory>,
     transport: T,
     shared: Arc<Shared>,
-    /// The flushes that were asked for before the last gather.
-    gathered: u64,
-    /// The wishes that the machine was told to hurry for.
+    /// The wishes that the source was told to hurry for.
     hurried: Option<Wishes>,
 }
 
 impl<T: Transport> Driver<T> {
-    pub(crate) fn new(machine: Pusher, source: Source, transport: T, shared: Arc<Shared>) -> Self {
-        Driver { machine, source, transport, shared, gathered: 0, hurried: None }
+    pub(crate) fn new(origin: Origin, settings: &Settings, transport: T, shared: Arc<Shared>) -> Self {
+        let memory = OwnMemory {
+            origin,
+            namespace: settings.namespace.clone(),
+            worker: settings.worker(),
+            incarnation: clock::fresh_incarnation(),
+            shared: Arc::clone(&shared),
+            descriptors: DescriptorList::default(),
+            flushes: 0,
+        };
+        let pace = PusherSettings { interval: settings.push_interval, ..PusherSettings::default() };
+        Driver {
+            source: Source::new(memory, TARGET + 1, pace, clock::now()),
+            transport,
+            shared,
+            hurried: None,
+        }
     }
 
     /// Runs until the final push is acknowledged, or its deadline has passed.
@@ -60,65 +101,50 @@ impl<T: Transport> Driver<T> {
         }
     }
 
-    /// Does what the machine wants next; false once there is nothing more to do.
+    /// Does what is due next; false once there is nothing more to do.
     async fn step(&mut self, wishes: Wishes) -> bool {
         let now = clock::now();
+        if wishes.deadline.is_some() {
+            self.source.end(now);
+        }
         if self.hurried != Some(wishes) && !(self.shared.is_flushed() && wishes.deadline.is_none()) {
             self.hurried = Some(wishes);
-            self.machine.hurry(now);
+            self.source.hurry(now);
         }
-        match self.machine.poll(now, clock::fresh_incarnation()) {
-            Step::Gather => {
-                let push = self.gather(wishes);
-                self.send(push, wishes).await
-            }
-            Step::Resend(push) => self.send(*push, wishes).await,
-            Step::Wait(until) => {
-                let wait = tokio::time::sleep(until.since(now));
-                tokio::select! { () = wait => {}, () = self.shared.woken() => {} }
-                true
-            }
-            Step::Done => {
-                self.shared.done();
-                false
-            }
+        let Ok((due, next)) = self.source.due(now, clock::fresh_incarnation);
+        if let Some(Due { push, .. }) = due.into_iter().next() {
+            return self.send(&push, wishes).await;
         }
+        if self.source.is_done() {
+            self.shared.done();
+            return false;
+        }
+        self.wait(now, next).await;
+        true
     }
 
-    fn gather(&mut self, wishes: Wishes) -> Push {
-        let (descriptors, values, gathered) = self.source.gather();
-        if let Err(panic) = gathered {
-            self.shared.failed(panic);
-        }
-        self.shared.left_out(self.source.left_out());
-        self.gathered = wishes.flush;
-        self.machine.offer(clock::now(), &descriptors, values, wishes.deadline.is_some())
+    async fn wait(&self, now: Instant, until: Option<Instant>) {
+        let wait = tokio::time::sleep(until.unwrap_or(now).since(now));
+        tokio::select! { () = wait => {}, () = self.shared.woken() => {} }
     }
 
-    async fn send(&mut self, push: Push, wishes: Wishes) -> bool {
+    async fn send(&mut self, push: &Push, wishes: Wishes) -> bool {
         self.shared.sent();
-        let slots = u32::try_from(push.descriptors.count()).unwrap_or(u32::MAX);
-        let limit = ATTEMPT_TIMEOUT + ATTEMPT_TIMEOUT_PER_SLOT * slots;
-        match tokio::time::timeout(limit, self.transport.send(&push)).await {
-            Ok(Ok(answer)) => self.answered(&push, answer, wishes),
-            Ok(Err(error)) => {
-                self.shared.failed(error);
-                true
-            }
-            Err(_) => {
-                self.transport.reset();
-                self.shared.failed(format_args!("no answer within {limit:?}"));
+        match self.transport.push(self.source.memory().namespace(), push).await {
+            Ok(answer) => self.answered(push, answer, wishes),
+            Err(unanswered) => {
+                self.source.unanswered(TARGET);
+                self.shared.failed(unanswered);
                 true
             }
         }
     }
 
     fn answered(&mut self, push: &Push, answer: Answer, wishes: Wishes) -> bool {
-        let now = clock::now();
-        self.machine.answered(now, push.seq, answer);
+        self.source.answered(TARGET, clock::now(), push.seq, answer);
         match answer {
             Answer::Ok { .. } if push.payload != Payload::Hello => {
-                self.shared.acknowledged(self.gathered);
+                self.shared.acknowledged(self.source.memory().flushes);
                 // Whoever asked while this push was under way is not served by it.
                 self.hurried = None;
                 true

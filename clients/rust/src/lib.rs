@@ -35,28 +35,33 @@
 //! - Quantiles and untyped metrics are not merged; what is left out is named in [`Status::left_out`].
 //! - A fork's child has no pusher; see [`Pusher`].
 //!
+//! # Features
+//!
+//! `grpc` (to a collector) and `redis` (straight to the store) are on by default. `default-features = false` leaves what is
+//! needed for `local:` targets, without tonic, fred and rustls.
+//!
 //! Settings: see [`Settings`]. The semantics that all SDKs share are in `clients/README.md`.
 
+#[cfg(feature = "remote")]
 mod drive;
+mod gather;
 mod local;
 mod pusher;
 mod settings;
 mod shared;
 pub mod snapshot;
-mod source;
-mod target;
 mod thread;
-mod transport;
 
+#[cfg(feature = "grpc")]
 pub use metrifold_channel::{ChannelError, HttpsAddress, Token};
 pub use metrifold_model::GaugeMode;
+pub use metrifold_push::{Target, TargetError};
 pub use metrifold_segment::{Recorder, RecorderSettings, Slot};
 pub use pusher::{FlushError, Pusher, PusherBuilder};
 pub use settings::{
     EXIT_TIMEOUT, PUSH_INTERVAL, PUSH_INTERVAL_MAX, PUSH_INTERVAL_MIN, Settings, SettingsError,
 };
 pub use shared::Status;
-pub use target::{Target, TargetError};
 
 /// Compiles what the README shows.
 #[cfg(doctest)]

@@ -5,11 +5,11 @@ use std::{sync::Arc, time::Duration};
 use metrifold_model::{DescriptorList, Presence, Values};
 use metrifold_segment::{Recorder, RecorderMemory, Slot};
 
-use crate::{shared::Shared, source::Source};
+use crate::{gather::Origin, shared::Shared};
 
-/// Copies a source into slots, now and again.
+/// Copies values into slots, now and again.
 pub(crate) struct LocalCopy {
-    source: Source,
+    origin: Origin,
     recorder: Recorder,
     slots: Vec<Slot>,
     interval: Duration,
@@ -17,8 +17,8 @@ pub(crate) struct LocalCopy {
 }
 
 impl LocalCopy {
-    pub(crate) fn new(source: Source, recorder: Recorder, interval: Duration, shared: Arc<Shared>) -> Self {
-        LocalCopy { source, recorder, slots: Vec::new(), interval, shared }
+    pub(crate) fn new(origin: Origin, recorder: Recorder, interval: Duration, shared: Arc<Shared>) -> Self {
+        LocalCopy { origin, recorder, slots: Vec::new(), interval, shared }
     }
 
     /// Copies every interval and whenever the application asks, until it ends; then closes the segment, so that live
@@ -45,12 +45,12 @@ impl LocalCopy {
 
     fn copy(&mut self) {
         // What the application records itself is in its segment already.
-        let Source::Registry { .. } = &self.source else { return };
-        let (descriptors, values, gathered) = self.source.gather();
+        let Origin::Registry { .. } = &self.origin else { return };
+        let (descriptors, values, gathered) = self.origin.gather();
         if let Err(panic) = gathered {
             self.shared.failed(panic);
         }
-        self.shared.left_out(self.source.left_out());
+        self.shared.left_out(self.origin.left_out());
         self.write(&descriptors, &values);
     }
 

@@ -2,22 +2,27 @@
 
 use std::{sync::Arc, time::Duration};
 
-use metrifold_channel::{Token, Way};
-use metrifold_clock as clock;
+#[cfg(feature = "grpc")]
+use metrifold_channel::Token;
 use metrifold_model::{GaugeMode, Labels};
+#[cfg(feature = "grpc")]
+use metrifold_push::GrpcTransport;
+#[cfg(feature = "redis")]
+use metrifold_push::RedisTransport;
+#[cfg(feature = "remote")]
+use metrifold_push::Transport;
 use metrifold_segment::{Recorder, RecorderSettings};
-use metrifold_session::PusherSettings;
 use prometheus::Registry;
 
+#[cfg(feature = "remote")]
+use crate::drive::Driver;
 use crate::{
     Settings, SettingsError, Status, Target,
-    drive::{Driver, Transport},
+    gather::{self, Origin},
     local::LocalCopy,
     shared::Shared,
     snapshot::{GaugeModes, Snapshot},
-    source::{self, Source},
     thread,
-    transport::{Grpc, Redis},
 };
 
 /// Brings the metrics of this process to Metrifold until it is dropped. Keep it for as long as the process counts:
@@ -70,6 +75,7 @@ pub struct PusherBuilder {
     labels: Option<Labels>,
     push_interval: Option<Duration>,
     exit_timeout: Option<Duration>,
+    #[cfg(feature = "grpc")]
     token: Option<Token>,
 }
 
@@ -183,6 +189,7 @@ impl PusherBuilder {
     }
 
     /// As `METRIFOLD_TOKEN` and `METRIFOLD_TOKEN_FILE`.
+    #[cfg(feature = "grpc")]
     pub fn token(mut self, token: Token) -> Self {
         self.token = Some(token);
         self
@@ -201,6 +208,7 @@ impl PusherBuilder {
             "METRIFOLD_LABELS" => self.labels.is_some(),
             "METRIFOLD_PUSH_INTERVAL" => self.push_interval.is_some(),
             "METRIFOLD_EXIT_TIMEOUT" => self.exit_timeout.is_some(),
+            #[cfg(feature = "grpc")]
             "METRIFOLD_TOKEN" | "METRIFOLD_TOKEN_FILE" => self.token.is_some(),
             _ => false,
         };
@@ -210,7 +218,10 @@ impl PusherBuilder {
         settings.labels = self.labels.clone().unwrap_or(settings.labels);
         settings.push_interval = self.push_interval.unwrap_or(settings.push_interval);
         settings.exit_timeout = self.exit_timeout.unwrap_or(settings.exit_timeout);
-        settings.token = self.token.clone().unwrap_or(settings.token);
+        #[cfg(feature = "grpc")]
+        {
+            settings.token = self.token.clone().unwrap_or(settings.token);
+        }
         settings.check()?;
         Ok(settings)
     }
@@ -220,73 +231,65 @@ impl PusherBuilder {
         let settings = self.settings()?;
         let pusher = Pusher::of(&settings);
         let shared = &pusher.shared;
-        let source = self.source();
+        let origin = self.origin();
         match settings.target.clone() {
-            Target::Local(directory) => start_local(source, directory, settings, shared),
-            Target::Http(url) => {
-                let transport = Grpc::new(Way::http(&url), &settings)?;
-                start_remote(source, transport, settings, shared);
-            }
-            Target::Https(address) => {
-                let transport = Grpc::new(Way::https(&address), &settings)?;
-                start_remote(source, transport, settings, shared);
-            }
-            Target::Unix(path) => {
-                let transport = Grpc::new(Way::unix(&path), &settings)?;
-                start_remote(source, transport, settings, shared);
-            }
+            Target::Local(directory) => start_local(origin, directory, settings, shared),
+            #[cfg(feature = "redis")]
             Target::Redis(address) => {
-                let transport = Redis::new(&address, &settings.namespace)?;
-                start_remote(source, transport, settings, shared);
+                let transport = RedisTransport::new(&address)?;
+                start_remote(origin, transport, settings, shared);
+            }
+            #[cfg(feature = "grpc")]
+            target => {
+                let transport = GrpcTransport::new(&target, settings.token.clone())?;
+                start_remote(origin, transport, settings, shared);
             }
         }
         Ok(pusher)
     }
 
-    fn source(self) -> Source {
+    fn origin(self) -> Origin {
         if let Some(recorder) = self.recorder {
-            return Source::Recorder(recorder);
+            return Origin::Recorder(recorder);
         }
         let registry = self.registry.unwrap_or_else(|| prometheus::default_registry().clone());
         let mut snapshot = Box::new(Snapshot::new(self.modes));
         if self.from_now {
             // A collector that panics now will be named by the first ordinary gather.
-            let families = source::gather(&registry).unwrap_or_default();
+            let families = gather::gather(&registry).unwrap_or_default();
             snapshot.begin_after(&families);
         }
-        Source::Registry { registry, snapshot }
+        Origin::Registry { registry, snapshot }
     }
 }
 
 fn start_local(
-    source: Source,
+    origin: Origin,
     directory: Option<std::path::PathBuf>,
     settings: Settings,
     shared: &Arc<Shared>,
 ) {
     let Settings { namespace, instance, labels, push_interval, .. } = settings;
-    let recorder = match &source {
-        Source::Recorder(recorder) => recorder.clone(),
-        Source::Registry { .. } => {
+    let recorder = match &origin {
+        Origin::Recorder(recorder) => recorder.clone(),
+        Origin::Registry { .. } => {
             Recorder::open(RecorderSettings { directory, namespace, instance, labels })
         }
     };
-    let copy = LocalCopy::new(source, recorder, push_interval, Arc::clone(shared));
+    let copy = LocalCopy::new(origin, recorder, push_interval, Arc::clone(shared));
     thread::spawn(Arc::clone(shared), move || copy.run());
 }
 
+#[cfg(feature = "remote")]
 pub(crate) fn start_remote(
-    source: Source,
-    transport: impl Transport + Send + 'static,
+    origin: Origin,
+    transport: impl Transport,
     settings: Settings,
     shared: &Arc<Shared>,
 ) {
-    let pacing = PusherSettings { interval: settings.push_interval, ..PusherSettings::default() };
-    let machine =
-        metrifold_session::Pusher::new(clock::fresh_incarnation(), settings.worker(), pacing, clock::now());
     let (for_thread, for_driver) = (Arc::clone(shared), Arc::clone(shared));
     thread::spawn(Arc::clone(shared), move || {
-        let driver = Driver::new(machine, source, transport, for_driver);
+        let driver = Driver::new(origin, &settings, transport, for_driver);
         thread::block_on(&for_thread, driver.run());
     });
 }

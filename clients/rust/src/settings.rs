@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
+#[cfg(feature = "grpc")]
 use metrifold_channel::{ChannelError, Token};
-use metrifold_model::{Labels, Namespace, NamespaceError, Worker, limits};
+#[cfg(feature = "remote")]
+use metrifold_model::Worker;
+use metrifold_model::{Labels, Namespace, NamespaceError, limits};
+use metrifold_push::{Target, TargetError};
+#[cfg(feature = "redis")]
 use metrifold_redis::{RedisAddress, RedisError};
-
-use crate::{Target, TargetError};
 
 /// Default of `METRIFOLD_PUSH_INTERVAL`.
 pub const PUSH_INTERVAL: Duration = Duration::from_secs(1);
@@ -32,6 +35,7 @@ pub struct Settings {
     pub push_interval: Duration,
     /// What is shown to a collector that asks for credentials. `METRIFOLD_TOKEN`, or the file `METRIFOLD_TOKEN_FILE`, which is
     /// read again when it changes; default none.
+    #[cfg(feature = "grpc")]
     pub token: Token,
     /// How long the end of the process may wait for the last push. `METRIFOLD_EXIT_TIMEOUT`; default [`EXIT_TIMEOUT`].
     pub exit_timeout: Duration,
@@ -41,11 +45,18 @@ pub struct Settings {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SettingsError {
     /// `METRIFOLD_TARGET`.
-    #[error(transparent)]
+    #[error("METRIFOLD_TARGET: {0}")]
     Target(#[from] TargetError),
     /// `METRIFOLD_TOKEN` and `METRIFOLD_TOKEN_FILE`.
+    #[cfg(feature = "grpc")]
     #[error("METRIFOLD_TOKEN and METRIFOLD_TOKEN_FILE: {0}")]
     Token(ChannelError),
+    /// The variables of gunicorn-prometheus-exporter, with `REDIS_ENABLED`.
+    #[error("REDIS_ENABLED with REDIS_HOST, REDIS_PORT, REDIS_DB, REDIS_PASSWORD and REDIS_SSL: {reason}")]
+    Redis {
+        /// What is wrong with them.
+        reason: String,
+    },
     /// `METRIFOLD_NAMESPACE`.
     #[error(transparent)]
     Namespace(#[from] NamespaceError),
@@ -85,18 +96,15 @@ impl Settings {
     /// As [`Settings::from_environment`], from any lookup. An empty variable counts as unset.
     pub fn from_variables(lookup: impl Fn(&str) -> Option<String>) -> Result<Settings, SettingsError> {
         let variable = |name: &str| lookup(name).filter(|value| !value.is_empty());
-        let (target, default_namespace) = match (variable("METRIFOLD_TARGET"), redis_address(&variable)) {
-            (Some(text), _) => (text.parse()?, None),
-            (None, Some(address)) => {
-                let address = address.map_err(|error| TargetError::Invalid {
-                    given: "REDIS_ENABLED with REDIS_HOST, REDIS_PORT, REDIS_DB and REDIS_PASSWORD".into(),
-                    reason: error.to_string(),
-                })?;
+        let (target, default_namespace) = match variable("METRIFOLD_TARGET") {
+            Some(text) => (text.parse()?, None),
+            None if is_true(&variable, "REDIS_ENABLED") => {
+                let target = redis_target(&variable).map_err(|reason| SettingsError::Redis { reason })?;
                 // Servers with the same variables look there too.
                 let prefix = variable("REDIS_KEY_PREFIX").unwrap_or_else(|| GUIDES_NAMESPACE.into());
-                (Target::Redis(address), Some(prefix))
+                (target, Some(prefix))
             }
-            (None, None) => (Target::Local(None), None),
+            None => (Target::Local(None), None),
         };
         let namespace = variable("METRIFOLD_NAMESPACE").or(default_namespace);
         let settings = Settings {
@@ -106,6 +114,7 @@ impl Settings {
             labels: variable("METRIFOLD_LABELS").map_or(Ok(Labels::default()), |text| labels(&text))?,
             push_interval: span(&variable, "METRIFOLD_PUSH_INTERVAL", PUSH_INTERVAL)?,
             exit_timeout: span(&variable, "METRIFOLD_EXIT_TIMEOUT", EXIT_TIMEOUT)?,
+            #[cfg(feature = "grpc")]
             token: Token::new(variable("METRIFOLD_TOKEN"), variable("METRIFOLD_TOKEN_FILE").map(Into::into))
                 .map_err(SettingsError::Token)?,
         };
@@ -132,6 +141,7 @@ impl Settings {
     }
 
     /// This process as a source.
+    #[cfg(feature = "remote")]
     pub(crate) fn worker(&self) -> Worker {
         Worker {
             instance: self.instance.clone(),
@@ -144,20 +154,26 @@ impl Settings {
 /// The default of `REDIS_KEY_PREFIX`.
 const GUIDES_NAMESPACE: &str = "gunicorn";
 
-/// The target that gunicorn-prometheus-exporter's variables name, if `REDIS_ENABLED` is true.
-fn redis_address(variable: &impl Fn(&str) -> Option<String>) -> Option<Result<RedisAddress, RedisError>> {
-    let is_true = |name: &str| {
-        let given = variable(name).unwrap_or_default();
-        matches!(given.to_ascii_lowercase().as_str(), "true" | "1" | "yes" | "on")
-    };
-    if !is_true("REDIS_ENABLED") {
-        return None;
-    }
+fn is_true(variable: &impl Fn(&str) -> Option<String>, name: &str) -> bool {
+    let given = variable(name).unwrap_or_default();
+    matches!(given.to_ascii_lowercase().as_str(), "true" | "1" | "yes" | "on")
+}
+
+/// The target that gunicorn-prometheus-exporter's variables name.
+#[cfg(feature = "redis")]
+fn redis_target(variable: &impl Fn(&str) -> Option<String>) -> Result<Target, String> {
     let or = |name, default: &str| variable(name).unwrap_or_else(|| default.into());
     let (host, port, database) =
         (or("REDIS_HOST", "127.0.0.1"), or("REDIS_PORT", "6379"), or("REDIS_DB", "0"));
     let password = or("REDIS_PASSWORD", "");
-    Some(RedisAddress::from_parts(&host, &port, &database, &password, is_true("REDIS_SSL")))
+    let address =
+        RedisAddress::from_parts(&host, &port, &database, &password, is_true(variable, "REDIS_SSL"));
+    address.map(Target::Redis).map_err(|error: RedisError| error.to_string())
+}
+
+#[cfg(not(feature = "redis"))]
+fn redis_target(_variable: &impl Fn(&str) -> Option<String>) -> Result<Target, String> {
+    Err("this program was built without Redis; build metrifold-client with its feature `redis`".into())
 }
 
 fn host_name() -> String {
@@ -197,7 +213,7 @@ fn span(
     })
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "grpc", feature = "redis"))]
 mod tests {
     use super::*;
 

@@ -5,6 +5,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
+#[cfg(feature = "remote")]
 use tokio::sync::Notify;
 
 use crate::{FlushError, snapshot::LeftOut};
@@ -62,6 +63,7 @@ pub(crate) struct Shared {
     /// For threads of the application that wait, and for a thread without a runtime.
     changed: Condvar,
     /// For a thread with a runtime.
+    #[cfg(feature = "remote")]
     wake: Notify,
 }
 
@@ -73,6 +75,7 @@ impl Shared {
             target,
             state: Mutex::new(State { status, ..State::default() }),
             changed: Condvar::new(),
+            #[cfg(feature = "remote")]
             wake: Notify::new(),
         }
     }
@@ -84,6 +87,7 @@ impl Shared {
     fn update(&self, change: impl FnOnce(&mut State)) {
         change(&mut self.state());
         self.changed.notify_all();
+        #[cfg(feature = "remote")]
         self.wake.notify_one();
     }
 
@@ -148,6 +152,7 @@ impl Shared {
     }
 
     /// Resumes when the application may want something else than before.
+    #[cfg(feature = "remote")]
     pub(crate) async fn woken(&self) {
         self.wake.notified().await;
     }
@@ -158,6 +163,7 @@ impl Shared {
         drop(self.changed.wait_timeout_while(self.state(), timeout, same));
     }
 
+    #[cfg(feature = "remote")]
     pub(crate) fn sent(&self) {
         self.state().status.sent += 1;
     }
@@ -177,6 +183,7 @@ impl Shared {
         });
     }
 
+    #[cfg(feature = "remote")]
     pub(crate) fn refused(&self, reason: impl ToString) {
         self.failed(reason);
         self.state().status.refused += 1;
@@ -186,6 +193,7 @@ impl Shared {
         self.state().status.left_out = left_out;
     }
 
+    #[cfg(feature = "remote")]
     pub(crate) fn is_flushed(&self) -> bool {
         let state = self.state();
         state.flush_done >= state.flush_wanted

@@ -1,6 +1,8 @@
 //! The pusher's one thread.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
+#[cfg(feature = "remote")]
+use std::time::Duration;
 
 use nix::sys::signal::SigSet;
 
@@ -9,6 +11,7 @@ use crate::shared::Shared;
 /// The thread's name, for debuggers and `ps -L`.
 const NAME: &str = "metrifold-pusher";
 /// Wait before the next try to set up a runtime, which fails only for want of file descriptors or memory.
+#[cfg(feature = "remote")]
 const RUNTIME_RETRY: Duration = Duration::from_secs(1);
 
 /// Runs `body` in a thread that takes none of the application's signals. If there can be no thread, the status says so.
@@ -27,6 +30,7 @@ pub(crate) fn spawn(shared: Arc<Shared>, body: impl FnOnce() + Send + 'static) {
 }
 
 /// Runs a future on a runtime of this thread alone.
+#[cfg(feature = "remote")]
 pub(crate) fn block_on(shared: &Shared, future: impl Future<Output = ()>) {
     let runtime = loop {
         // One thread more at most: the one that resolves names.

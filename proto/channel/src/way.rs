@@ -67,13 +67,6 @@ impl Way {
         Way { endpoint: self.endpoint.connect_timeout(limit), ..self }
     }
 
-    /// Longest wait for the answer to a call; a peer that vanished without a word is noticed as soon.
-    pub fn call_timeout(self, limit: Duration) -> Way {
-        let endpoint =
-            self.endpoint.timeout(limit).http2_keep_alive_interval(limit).keep_alive_while_idle(true);
-        Way { endpoint, ..self }
-    }
-
     /// A client that connects at its first call, and again whenever the connection broke. Must be called within a tokio
     /// runtime.
     pub fn client(&self) -> Ingest {

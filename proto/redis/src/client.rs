@@ -122,14 +122,6 @@ impl Client {
         Ok(said)
     }
 
-    /// Gives up all connections; the next command makes new ones.
-    pub fn reset(&mut self) {
-        match &mut self.route {
-            Route::Server { connection, .. } | Route::Sentinel { connection, .. } => connection.reset(),
-            Route::Cluster(cluster) => cluster.reset(),
-        }
-    }
-
     async fn master(&self, slot: u16) -> Result<(Endpoint, Arc<Master>), RedisError> {
         match &self.route {
             Route::Server { endpoint, connection } => {

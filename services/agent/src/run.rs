@@ -1,8 +1,9 @@
-//! The loop over the places where sources are found.
+//! The loop over the directories where sources are found.
 
 use std::{sync::Arc, time::Duration};
 
 use metrifold_model::{Incarnation, Seq};
+use metrifold_push::{Transport, Unanswered};
 use metrifold_segment::{
     AgentLock, AgentLockError, DirectoryError, MultiprocDirectory, MultiprocError, SegmentDirectory,
 };
@@ -19,12 +20,12 @@ use metrifold_clock as clock;
 
 use crate::{
     AgentStatus,
+    directory::Directory,
     files::{Files, FilesSettings, LedgerError},
+    fold::FoldAnswer,
     open_files,
-    place::{FoldAnswer, Place},
     segments::Segments,
-    source::{Due, Lanes, Outgoing, SourceKey},
-    target::{Target, TargetError},
+    sources::{Due, SourceKey, Targets},
 };
 
 /// Calls to one target at a time: enough to hide its latency, few enough not to flood it after an outage.
@@ -79,8 +80,8 @@ pub enum AgentError {
 /// Pushes the values of every segment in one directory, and of every file in a multiprocess directory, to one or two
 /// targets. A segment is removed when its worker is dead and every target has acknowledged its last values.
 pub struct Agent {
-    places: Vec<Box<dyn Place>>,
-    lanes: Lanes,
+    directories: Vec<Box<dyn Directory>>,
+    targets: Targets,
     calls: Vec<Arc<Semaphore>>,
     /// Targets that did not answer the last call.
     silent: Vec<bool>,
@@ -95,19 +96,19 @@ pub struct Agent {
 
 /// What came of something that was asked of a target.
 enum Outcome {
-    Push { place: usize, key: SourceKey, lane: usize, seq: Seq, result: Result<Answer, TargetError> },
-    Folds { place: usize, answer: Result<FoldAnswer, StoreError> },
+    Push { directory: usize, key: SourceKey, target: usize, seq: Seq, result: Result<Answer, Unanswered> },
+    Folds { directory: usize, answer: Result<FoldAnswer, StoreError> },
 }
 
 impl Agent {
-    /// An agent for places that are still to be named. A segment has room for the state of two targets.
-    pub fn new(targets: Vec<Arc<dyn Target>>, settings: AgentSettings) -> Self {
-        let calls = targets.iter().map(|_| Arc::new(Semaphore::new(CALLS_PER_TARGET_MAX))).collect();
+    /// An agent for directories that are still to be named. A segment has room for the state of two targets.
+    pub fn new(transports: Vec<Arc<dyn Transport>>, settings: AgentSettings) -> Self {
+        let calls = transports.iter().map(|_| Arc::new(Semaphore::new(CALLS_PER_TARGET_MAX))).collect();
         Agent {
-            places: Vec::new(),
-            silent: vec![false; targets.len()],
+            directories: Vec::new(),
+            silent: vec![false; transports.len()],
             calls,
-            lanes: Lanes { targets, pusher: settings.pusher },
+            targets: Targets { transports, pusher: settings.pusher },
             settings,
             under_way: JoinSet::new(),
             status: watch::Sender::default(),
@@ -119,7 +120,7 @@ impl Agent {
     /// Holds the segments of a directory whose lock the caller has taken.
     #[must_use]
     pub fn with_segments(mut self, directory: SegmentDirectory, lock: AgentLock) -> Self {
-        self.places.push(Box::new(Segments::new(directory, lock)));
+        self.directories.push(Box::new(Segments::new(directory, lock)));
         self
     }
 
@@ -133,7 +134,7 @@ impl Agent {
         lock: AgentLock,
         settings: FilesSettings,
     ) -> Result<Self, LedgerError> {
-        self.places.push(Box::new(Files::open(directory, lock, settings)?));
+        self.directories.push(Box::new(Files::open(directory, lock, settings)?));
         Ok(self)
     }
 
@@ -168,15 +169,15 @@ impl Agent {
 
     fn scan(&mut self) -> Result<(), AgentError> {
         let now = clock::now();
-        for place in &mut self.places {
-            place.scan(&self.lanes, now)?;
+        for directory in &mut self.directories {
+            directory.scan(&self.targets, now)?;
         }
         self.ask(now);
         let (mut live, mut owed, mut have_arrived) = (0, 0, true);
-        for place in &mut self.places {
-            live += place.counts().live;
-            owed += place.held().owed();
-            have_arrived &= place.held().have_arrived();
+        for directory in &mut self.directories {
+            live += directory.counts().live;
+            owed += directory.sources().owed();
+            have_arrived &= directory.sources().have_arrived();
         }
         if live > 0 {
             self.last_live = now;
@@ -184,46 +185,47 @@ impl Agent {
         if live > 0 || owed > 0 {
             self.last_busy = now;
         }
-        let places = &self.places;
+        let directories = &self.directories;
         self.status.send_modify(|status| {
             status.has_arrived |= have_arrived;
-            for place in places {
-                place.report(status);
+            for directory in directories {
+                directory.report(status);
             }
         });
         Ok(())
     }
 
-    /// Starts the questions that places have.
+    /// Starts the questions that directories have.
     fn ask(&mut self, now: Instant) {
-        for (index, place) in self.places.iter_mut().enumerate() {
-            if let Some(question) = place.question(now) {
-                self.under_way
-                    .spawn(async move { Outcome::Folds { place: index, answer: question.answer().await } });
+        for (index, directory) in self.directories.iter_mut().enumerate() {
+            if let Some(question) = directory.question(now) {
+                self.under_way.spawn(async move {
+                    Outcome::Folds { directory: index, answer: question.answer().await }
+                });
             }
         }
     }
 
     /// Starts the calls that are due.
     fn send(&mut self) {
-        (0..self.places.len()).for_each(|place| self.send_from(place, None));
+        (0..self.directories.len()).for_each(|directory| self.send_from(directory, None));
     }
 
-    /// Starts the calls of one place that are due, or of one source of it.
+    /// Starts the calls of one directory that are due, or of one source of it.
     fn send_from(&mut self, index: usize, only: Option<SourceKey>) {
-        let place = &mut self.places[index];
+        let directory = &mut self.directories[index];
         let fresh = || Incarnation(rand::random());
-        let Due { pushes, unreadable } = place.held().outgoing(only, clock::now(), &fresh);
-        for (key, namespace, Outgoing { lane, push }) in pushes {
-            let (target, calls) = (self.lanes.targets[lane].clone(), self.calls[lane].clone());
+        let Due { pushes, unreadable } = directory.sources().due(only, clock::now(), &fresh);
+        for (key, namespace, metrifold_push::Due { target, push }) in pushes {
+            let (transport, calls) = (self.targets.transports[target].clone(), self.calls[target].clone());
             self.under_way.spawn(async move {
                 let _permit = calls.acquire().await;
-                let result = target.push(&namespace, &push).await;
-                Outcome::Push { place: index, key, lane, seq: push.seq, result }
+                let result = transport.push(&namespace, &push).await;
+                Outcome::Push { directory: index, key, target, seq: push.seq, result }
             });
         }
         for (key, error) in unreadable {
-            place.skip_unreadable(key, &error);
+            directory.skip_unreadable(key, &error);
         }
     }
 
@@ -231,38 +233,42 @@ impl Agent {
     /// tick: looking at all of them after every answer would take the square of their number.
     fn take(&mut self, outcome: Result<Outcome, tokio::task::JoinError>) {
         let now = clock::now();
-        let (place, key, lane, seq, result) = match outcome {
-            Ok(Outcome::Push { place, key, lane, seq, result }) => (place, key, lane, seq, result),
-            Ok(Outcome::Folds { place, answer }) => return self.places[place].answered(answer, now),
+        let (directory, key, target, seq, result) = match outcome {
+            Ok(Outcome::Push { directory, key, target, seq, result }) => {
+                (directory, key, target, seq, result)
+            }
+            Ok(Outcome::Folds { directory, answer }) => {
+                return self.directories[directory].answered(answer, now);
+            }
             // A target that panics is a bug; its source stays silent, and everything it recorded stays in its memory.
             Err(error) => return tracing::error!(%error, "a push broke"),
         };
         match result {
             Ok(answer) => {
-                self.heard_from(lane, now);
-                self.places[place].held().push_answered(key, lane, now, seq, answer);
+                self.heard_from(target, now);
+                self.directories[directory].sources().answered(key, target, now, seq, answer);
                 if let Answer::Refused(refusal) = answer {
                     self.status.send_modify(|status| status.refused += 1);
-                    let push_target = self.lanes.targets[lane].name();
-                    let source = self.places[place].name_of(key);
+                    let push_target = self.targets.transports[target].name();
+                    let source = self.directories[directory].name_of(key);
                     tracing::warn!(source, push_target, %refusal, "a push was refused");
                 }
             }
             Err(error) => {
-                self.places[place].held().push_failed(key, lane);
-                if !std::mem::replace(&mut self.silent[lane], true) {
-                    let push_target = self.lanes.targets[lane].name();
+                self.directories[directory].sources().unanswered(key, target);
+                if !std::mem::replace(&mut self.silent[target], true) {
+                    let push_target = self.targets.transports[target].name();
                     tracing::warn!(push_target, %error, "a target does not answer; values wait where they are");
                 }
             }
         }
-        self.send_from(place, Some(key));
+        self.send_from(directory, Some(key));
     }
 
-    fn heard_from(&mut self, lane: usize, now: Instant) {
-        if std::mem::replace(&mut self.silent[lane], false) {
-            tracing::info!(push_target = self.lanes.targets[lane].name(), "a target answers again");
-            self.places.iter_mut().for_each(|place| place.held().reconnected(lane, now));
+    fn heard_from(&mut self, target: usize, now: Instant) {
+        if std::mem::replace(&mut self.silent[target], false) {
+            tracing::info!(push_target = self.targets.transports[target].name(), "a target answers again");
+            self.directories.iter_mut().for_each(|directory| directory.sources().reconnected(target, now));
         }
     }
 
@@ -276,8 +282,8 @@ impl Agent {
 
     /// Gives the directories up; `false` if a worker has begun at this very moment.
     fn leave(&mut self) -> Result<bool, AgentError> {
-        for place in &mut self.places {
-            if !place.leave()? {
+        for directory in &mut self.directories {
+            if !directory.leave()? {
                 self.last_live = clock::now();
                 self.last_busy = self.last_live;
                 return Ok(false);
@@ -288,7 +294,7 @@ impl Agent {
     }
 
     fn unacknowledged(&mut self) -> usize {
-        self.places.iter_mut().map(|place| place.held().unacknowledged()).sum()
+        self.directories.iter_mut().map(|directory| directory.sources().unacknowledged()).sum()
     }
 
     fn warn_of_unacknowledged(&mut self) {
@@ -311,7 +317,7 @@ impl Agent {
     async fn push_all(&mut self) -> Result<(), AgentError> {
         self.scan()?;
         let now = clock::now();
-        self.places.iter_mut().for_each(|place| place.held().push_last(now));
+        self.directories.iter_mut().for_each(|directory| directory.sources().push_last(now));
         let mut ticks = tokio::time::interval(self.settings.scan_interval);
         while self.unacknowledged() > 0 {
             tokio::select! {
@@ -320,6 +326,6 @@ impl Agent {
             }
         }
         let now = clock::now();
-        self.places.iter_mut().try_for_each(|place| place.release(now))
+        self.directories.iter_mut().try_for_each(|directory| directory.release(now))
     }
 }

@@ -1,4 +1,4 @@
-//! The place of segments: one directory, one source per segment.
+//! A directory of segments, one source per segment.
 
 use std::{
     collections::HashSet,
@@ -7,6 +7,7 @@ use std::{
 };
 
 use metrifold_model::{DescriptorList, Epoch, Incarnation, Namespace, Seq, Values, Worker};
+use metrifold_push::{Memory, Transport};
 use metrifold_segment::{
     AgentLock, AgentLockError, Holder, HolderError, HolderState, Liveness, SegmentDirectory, SegmentReader,
 };
@@ -14,10 +15,10 @@ use metrifold_session::{Instant, PusherState};
 
 use crate::{
     AgentError, AgentStatus, Counts,
-    memory::{Memory, SourceError},
-    place::Place,
-    source::{Held, Lanes, Source, SourceKey, Sources},
-    target::{self, Target},
+    directory::Directory,
+    memory::{ProcessMemory, SourceError},
+    sources::{AnySources, SourceKey, Sources, Targets},
+    transport,
 };
 
 /// The segments of one directory. A segment goes when its worker is dead and every target has its last values.
@@ -41,12 +42,12 @@ impl Segments {
         }
     }
 
-    fn examine(&mut self, path: PathBuf, lanes: &Lanes, now: Instant) {
+    fn examine(&mut self, path: PathBuf, targets: &Targets, now: Instant) {
         let key = key(&path);
-        let examined = match self.sources.get_mut(key) {
-            Some(source) => source.examine(now),
-            None => SegmentMemory::open(path.clone(), &lanes.targets)
-                .map(|memory| self.sources.insert(key, Source::new(memory, lanes, now))),
+        let examined = match self.sources.examine(key, now) {
+            Some(examined) => examined,
+            None => SegmentMemory::open(path.clone(), &targets.transports)
+                .map(|memory| self.sources.insert(key, memory, targets, now)),
         };
         match examined {
             Ok(()) => drop(self.corrupt.remove(&path)),
@@ -63,14 +64,14 @@ impl Segments {
     }
 }
 
-impl Place for Segments {
-    fn scan(&mut self, lanes: &Lanes, now: Instant) -> Result<(), AgentError> {
+impl Directory for Segments {
+    fn scan(&mut self, targets: &Targets, now: Instant) -> Result<(), AgentError> {
         let paths: HashSet<_> = self.directory.segments()?.into_iter().collect();
         self.corrupt.retain(|path| paths.contains(path));
         // Somebody else removed the file: there is nothing left to hold.
-        self.sources.retain(|_, source| paths.contains(&source.memory().path));
+        self.sources.retain(|memory| paths.contains(&memory.path));
         for path in paths {
-            self.examine(path, lanes, now);
+            self.examine(path, targets, now);
         }
         self.release(now)
     }
@@ -83,12 +84,12 @@ impl Place for Segments {
         Ok(())
     }
 
-    fn held(&mut self) -> &mut dyn Held {
+    fn sources(&mut self) -> &mut dyn AnySources {
         &mut self.sources
     }
 
     fn skip_unreadable(&mut self, key: SourceKey, error: &SourceError) {
-        if let Some(path) = self.sources.get_mut(key).map(|source| source.memory().path.clone()) {
+        if let Some(path) = self.sources.memory(key).map(|memory| memory.path.clone()) {
             self.skip(path, error);
         }
     }
@@ -104,7 +105,7 @@ impl Place for Segments {
     }
 
     fn name_of(&mut self, key: SourceKey) -> String {
-        let path = self.sources.get_mut(key).map(|source| source.memory().path.display().to_string());
+        let path = self.sources.memory(key).map(|memory| memory.path.display().to_string());
         path.unwrap_or_default()
     }
 
@@ -142,16 +143,24 @@ pub(super) struct SegmentMemory {
 }
 
 impl SegmentMemory {
-    fn open(path: PathBuf, targets: &[Arc<dyn Target>]) -> Result<SegmentMemory, SourceError> {
+    fn open(path: PathBuf, transports: &[Arc<dyn Transport>]) -> Result<SegmentMemory, SourceError> {
         let reader = SegmentReader::open(&path)?;
-        let ids: Vec<_> = targets.iter().map(|target| target::id(target.as_ref())).collect();
+        let ids: Vec<_> = transports.iter().map(|transport| transport::id(transport.as_ref())).collect();
         let holders = ids.iter().map(|&id| Ok((id, hold(&path, id, &ids)?)));
         let holders = holders.collect::<Result<_, HolderError>>()?;
         Ok(SegmentMemory { path, reader, holders })
     }
 }
 
+impl ProcessMemory for SegmentMemory {
+    fn is_alive(&mut self) -> Result<bool, SourceError> {
+        Ok(self.reader.liveness()? == Liveness::Alive)
+    }
+}
+
 impl Memory for SegmentMemory {
+    type Error = SourceError;
+
     fn namespace(&self) -> &Namespace {
         &self.reader.header().namespace
     }
@@ -164,26 +173,27 @@ impl Memory for SegmentMemory {
         self.reader.header().incarnation
     }
 
-    fn is_alive(&mut self) -> Result<bool, SourceError> {
-        Ok(self.reader.liveness()? == Liveness::Alive)
-    }
-
     fn refresh(&mut self) -> Result<(&DescriptorList, Values), SourceError> {
         Ok(self.reader.refresh()?)
     }
 
-    fn load(&self, lane: usize) -> Option<PusherState> {
-        self.holders[lane].1.load().map(pusher_state)
+    fn load(&self, target: usize) -> Option<PusherState> {
+        self.holders[target].1.load().map(pusher_state)
     }
 
-    fn record_sent(&mut self, lane: usize, state: &PusherState, _is_final: bool) -> Result<(), SourceError> {
-        let (target, holder) = &mut self.holders[lane];
-        Ok(holder.record_sent(&holder_state(state, *target))?)
+    fn record_sent(
+        &mut self,
+        target: usize,
+        state: &PusherState,
+        _is_final: bool,
+    ) -> Result<(), SourceError> {
+        let (id, holder) = &mut self.holders[target];
+        Ok(holder.record_sent(&holder_state(state, *id))?)
     }
 
-    fn record_answer(&mut self, lane: usize, state: &PusherState) {
+    fn record_answer(&mut self, target: usize, state: &PusherState) {
         let epoch = state.epoch.map_or(0, |epoch| epoch.0);
-        self.holders[lane].1.record_answer(state.acked.0, epoch, state.answered.0);
+        self.holders[target].1.record_answer(state.acked.0, epoch, state.answered.0);
     }
 }
 

@@ -8,9 +8,10 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use metrifold_agent::{AgentSettings, Target};
+use metrifold_agent::AgentSettings;
 use metrifold_merge::{MergeOptions, View, merge};
 use metrifold_model::{Descriptor, Exemplar, Kind, Labels, Namespace};
+use metrifold_push::Transport;
 use metrifold_segment::{Recorder, RecorderSettings, SegmentDirectory, is_served};
 use metrifold_session::{ReapPolicy, reap};
 use metrifold_store::{CommitOutcome, EmbeddedSettings, EmbeddedStore, ShardIndex, Store};
@@ -114,7 +115,7 @@ async fn a_target_that_is_down_loses_nothing_and_delays_nobody() -> Result<()> {
     let (near, far) = (store()?, store()?);
     let upstream = Faulty::new("upstream", &far);
     upstream.is_down.store(true, Ordering::Relaxed);
-    let targets: Vec<Arc<dyn Target>> = vec![Faulty::new("near", &near), upstream.clone()];
+    let targets: Vec<Arc<dyn Transport>> = vec![Faulty::new("near", &near), upstream.clone()];
     let _running = start(&segments, targets, quick())?;
     let worker = Worker::start(&segments, &directory.path().join("ledger"))?;
     counted(&worker, 1_000).await?;
@@ -140,7 +141,7 @@ async fn a_target_that_hangs_does_not_delay_the_other() -> Result<()> {
     let (near, far) = (store()?, store()?);
     let upstream = Faulty::new("upstream", &far);
     upstream.hangs.store(true, Ordering::Relaxed);
-    let targets: Vec<Arc<dyn Target>> = vec![upstream, Faulty::new("near", &near)];
+    let targets: Vec<Arc<dyn Transport>> = vec![upstream, Faulty::new("near", &near)];
     let settings = AgentSettings { drain_timeout: Duration::from_millis(200), ..quick() };
     let running = start(&segments, targets, settings)?;
     let worker = Worker::start(&segments, &directory.path().join("ledger"))?;

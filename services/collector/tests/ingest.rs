@@ -9,9 +9,10 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use metrifold_agent::{GrpcTarget, Target, Token};
+use metrifold_channel::Token;
 use metrifold_collector::{guarded_ingest, ingest};
 use metrifold_model::{Descriptor, DescriptorList, Incarnation, Kind, Labels, Namespace, Values, Worker};
+use metrifold_push::{GrpcTransport, Transport};
 use metrifold_session::{Answer, Instant, Push, Pusher, PusherSettings, Refusal};
 use metrifold_store::{ShardIndex, Store};
 use metrifold_wire::v1::ingest_client::IngestClient;
@@ -61,7 +62,8 @@ impl Source {
 #[tokio::test]
 async fn pushes_arrive_over_tcp() -> Result<()> {
     let store = store()?;
-    let target = GrpcTarget::new(&format!("http://{}", serve(store.clone()).await?), Token::default())?;
+    let target =
+        GrpcTransport::new(&format!("http://{}", serve(store.clone()).await?).parse()?, Token::default())?;
     let mut source = Source::new();
     for value in [1.0, 1.0, 5.0] {
         let push = source.push(value);
@@ -116,7 +118,8 @@ async fn a_malformed_push_is_refused_by_field_and_the_next_is_taken() -> Result<
 #[tokio::test]
 async fn a_counter_that_is_not_finite_is_refused() -> Result<()> {
     let store = store()?;
-    let target = GrpcTarget::new(&format!("http://{}", serve(store.clone()).await?), Token::default())?;
+    let target =
+        GrpcTransport::new(&format!("http://{}", serve(store.clone()).await?).parse()?, Token::default())?;
     let mut source = Source::new();
     let hello = source.push(1.0);
     let answer = target.push(&Namespace::default(), &hello).await?;
@@ -144,7 +147,7 @@ async fn a_counter_that_is_not_finite_is_refused() -> Result<()> {
 #[tokio::test]
 async fn nobody_there_is_an_error_that_says_so() -> Result<()> {
     let free = tokio::net::TcpListener::bind("127.0.0.1:0").await?.local_addr()?;
-    let target = GrpcTarget::new(&format!("http://{free}"), Token::default())?;
+    let target = GrpcTransport::new(&format!("http://{free}").parse()?, Token::default())?;
     let error = target.push(&Namespace::default(), &Source::new().push(1.0)).await.expect_err("nobody there");
     ensure!(error.to_string().to_lowercase().contains("refused"), "{error}");
     Ok(())

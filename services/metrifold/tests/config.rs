@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use metrifold::config::{ConfigErrors, ConfigProblem, Inputs, Layer, Loaded, Target, load};
+use metrifold::config::{ConfigErrors, ConfigProblem, Inputs, Layer, Loaded, load};
 use metrifold_gate::Source;
+use metrifold_push::Target;
 
 fn environment(variables: &[(&str, &str)]) -> Inputs {
     let owned = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
@@ -341,6 +342,10 @@ fn secrets_show_nowhere() {
     assert!(matches!(loaded.settings.upstream.target, Some(Target::Redis(_))));
     inputs.flags.set("redis.url", "http://:hunter4@cache", "the flag --redis-url");
     assert!(!refused(&inputs).to_string().contains("hunter"));
+    // A collector's address has no place for a password.
+    inputs.flags.set("upstream.target", "http://user:hunter5@collector:9091", "the flag --to");
+    let error = refused(&inputs).to_string();
+    assert!(error.contains("only a host and a port") && !error.contains("hunter"), "{error}");
 }
 
 #[test]

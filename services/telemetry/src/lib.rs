@@ -23,4 +23,4 @@ pub use logs::{LogControl, LogError, LogFormat, LogSettings, start_logs};
 pub use metrics::Metrics;
 pub use sidecar::{SIDECAR_PREFIX, SidecarMetrics};
 pub use spans::{ingest_span, push_span};
-pub use traces::{TraceError, TraceSettings, Traces, continue_trace, trace_headers};
+pub use traces::{TraceError, TraceSettings, Traces, continue_trace};

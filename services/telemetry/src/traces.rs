@@ -118,6 +118,8 @@ impl Traces {
             .with_resource(resource())
             .with_batch_exporter(Announced { exporter, endpoint, is_failing: AtomicBool::new(false) })
             .build();
+        // For what is not written with `tracing`: the pushes of `metrifold-push`, which clients make too.
+        opentelemetry::global::set_tracer_provider(provider.clone());
         Ok(Traces { provider })
     }
 
@@ -205,15 +207,6 @@ pub fn continue_trace<'a>(span: &Span, header: impl Fn(&str) -> Option<&'a str>)
     }
 }
 
-/// The W3C headers by which a callee continues the trace of `span`; none if nobody records it.
-pub fn trace_headers(span: &Span) -> impl Iterator<Item = (&'static str, String)> + use<> {
-    let mut headers = HashMap::new();
-    if !span.is_disabled() {
-        TraceContextPropagator::new().inject_context(&span.context(), &mut headers);
-    }
-    W3C_HEADERS.into_iter().filter_map(move |name| Some((name, headers.remove(name)?)))
-}
-
 const W3C_HEADERS: [&str; 2] = ["traceparent", "tracestate"];
 
 #[cfg(test)]
@@ -254,10 +247,5 @@ mod tests {
             let error = read(&variables).expect_err("not built in").to_string();
             assert!(error.contains(named), "{error}");
         }
-    }
-
-    #[test]
-    fn a_span_that_nobody_records_has_no_headers() {
-        assert_eq!(trace_headers(&crate::push_span()).count(), 0);
     }
 }

@@ -3,15 +3,17 @@
 use std::{
     collections::{HashMap, VecDeque},
     sync::{Mutex, MutexGuard},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
-use metrifold_model::{Epoch, Incarnation};
+use async_trait::async_trait;
+use metrifold_model::Epoch;
+use metrifold_push::Unanswered;
 use metrifold_session::{Record, Refusal, ShardHead, Verdict, accept};
 use prometheus::{IntCounter, Registry};
 
 use super::*;
-use crate::{FlushError, Pusher as Handle, Settings, pusher::start_remote, snapshot::Snapshot};
+use crate::{FlushError, Pusher as Handle, pusher::start_remote, snapshot::Snapshot};
 
 const AMPLE: Duration = Duration::from_secs(20);
 
@@ -30,7 +32,6 @@ struct State {
     /// One per attempt; `None` is an attempt that goes well.
     faults: VecDeque<Option<Fault>>,
     always: Option<Fault>,
-    resets: usize,
 }
 
 impl State {
@@ -65,8 +66,13 @@ impl Store {
     }
 }
 
+#[async_trait]
 impl Transport for Store {
-    async fn send(&mut self, push: &Push) -> Result<Answer, String> {
+    fn name(&self) -> &str {
+        "in memory"
+    }
+
+    async fn push(&self, _namespace: &Namespace, push: &Push) -> Result<Answer, Unanswered> {
         let fault = {
             let mut state = self.state();
             let always = state.always;
@@ -74,18 +80,14 @@ impl Transport for Store {
         };
         match fault {
             None => Ok(self.accept(push)),
-            Some(Fault::LoseRequest) => Err("lost on the way".into()),
+            Some(Fault::LoseRequest) => Err(Unanswered("lost on the way".into())),
             Some(Fault::LoseAnswer) => {
                 self.accept(push);
-                Err("the answer was lost".into())
+                Err(Unanswered("the answer was lost".into()))
             }
             Some(Fault::Hang) => std::future::pending().await,
             Some(Fault::Say(answer)) => Ok(answer),
         }
-    }
-
-    fn reset(&mut self) {
-        self.state().resets += 1;
     }
 }
 
@@ -108,8 +110,8 @@ fn rig(interval: Duration, store: Store) -> Rig {
     registry.register(Box::new(counter.clone())).expect("new");
     let settings = settings(interval);
     let pusher = Handle::of(&settings);
-    let source = Source::Registry { registry, snapshot: Box::new(Snapshot::default()) };
-    start_remote(source, store.clone(), settings, &pusher.shared);
+    let origin = Origin::Registry { registry, snapshot: Box::new(Snapshot::default()) };
+    start_remote(origin, store.clone(), settings, &pusher.shared);
     Rig { counter, store, pusher }
 }
 
@@ -243,18 +245,6 @@ fn a_hanging_target_delays_the_end_by_no_more_than_the_exit_timeout_and_a_flush_
     drop(pusher);
     let took = dropped.elapsed();
     assert!((Duration::from_millis(500)..Duration::from_millis(1000)).contains(&took), "{took:?}");
-}
-
-#[test]
-fn a_target_that_hung_is_asked_anew_and_loses_nothing() {
-    let store = Store::open();
-    store.state().faults.push_back(Some(Fault::Hang));
-    let rig = rig(OFTEN, store);
-    rig.counter.inc();
-    rig.pusher.flush(AMPLE).expect("the second attempt is answered");
-    assert_eq!(rig.store.state().total(), 1.0);
-    assert_eq!(rig.store.state().resets, 1);
-    assert!(rig.pusher.status().last_error.expect("told").contains("no answer within"));
 }
 
 #[test]

@@ -80,11 +80,6 @@ impl Cluster {
         }
     }
 
-    pub(crate) fn reset(&mut self) {
-        self.masters.clear();
-        self.doubt();
-    }
-
     /// Reads the map from whichever node answers first. A map that is doubtful serves on while none can be read, and
     /// for a moment after each attempt.
     async fn refresh(&self) -> Result<(), RedisError> {

@@ -61,9 +61,4 @@ impl Reconnect {
             }
         }
     }
-
-    /// Forgets the connection.
-    pub(crate) fn reset(&mut self) {
-        self.state.get_mut().master = None;
-    }
 }

@@ -18,7 +18,7 @@ pub(super) struct Entry {
     /// Of a file that may still be pushed; let go at its end.
     pub(super) descriptors: DescriptorList,
     /// What each target was sent, by the target's id.
-    pub(super) lanes: BTreeMap<u64, Lane>,
+    pub(super) targets: BTreeMap<u64, TargetState>,
 }
 
 /// Which file it is and who writes it.
@@ -34,9 +34,9 @@ pub(super) struct Head {
     pub(super) prefix: Option<(usize, DescriptorHash)>,
 }
 
-/// One target's side.
+/// What one target was sent.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Lane {
+pub(super) struct TargetState {
     pub(super) state: PusherState,
     pub(super) end: End,
 }
@@ -56,14 +56,13 @@ pub(super) enum End {
 
 impl Entry {
     pub(super) fn new(head: Head) -> Self {
-        Entry { head, descriptors: DescriptorList::default(), lanes: BTreeMap::new() }
+        Entry { head, descriptors: DescriptorList::default(), targets: BTreeMap::new() }
     }
 
     /// The newest values that any target was sent: numbers come from one clock.
     pub(super) fn last_values(&self) -> Values {
-        let last = self.lanes.values().max_by_key(|lane| lane.state.sent);
-        last.and_then(|lane| lane.state.values.clone().or_else(|| lane.state.base.clone()))
-            .unwrap_or_default()
+        let last = self.targets.values().max_by_key(|of| of.state.sent);
+        last.and_then(|of| of.state.values.clone().or_else(|| of.state.base.clone())).unwrap_or_default()
     }
 
     /// Whether what is in a file may be what became of what was sent: the same series in the same order, and no counter
@@ -85,11 +84,11 @@ impl Entry {
         let head = Record::Head(id, self.head.clone());
         let descriptors =
             (!self.descriptors.is_empty()).then(|| Record::Descriptors(id, 0, self.descriptors.clone()));
-        let lanes = self.lanes.iter().map(|(target, lane)| {
-            let whole = (Some(lane.state.values.clone()), Some(lane.state.base.clone()));
-            Record::Lane(id, *target, lane.clone(), whole.0, whole.1)
+        let targets = self.targets.iter().map(|(target, of)| {
+            let whole = (Some(of.state.values.clone()), Some(of.state.base.clone()));
+            Record::Target(id, *target, of.clone(), whole.0, whole.1)
         });
-        std::iter::once(head).chain(descriptors).chain(lanes).collect()
+        std::iter::once(head).chain(descriptors).chain(targets).collect()
     }
 }
 
@@ -102,7 +101,7 @@ pub(super) enum Record {
     /// More descriptors, after so many.
     Descriptors(EntryId, usize, DescriptorList),
     /// What a target was sent; values and base only if they are others than before.
-    Lane(EntryId, u64, Lane, Option<Option<Values>>, Option<Option<Values>>),
+    Target(EntryId, u64, TargetState, Option<Option<Values>>, Option<Option<Values>>),
     /// Nothing is left to know of an entry.
     Gone(EntryId),
 }
@@ -129,7 +128,7 @@ impl Record {
                 bytes.numbers(&[2, id.0]);
                 bytes.blob(&encode_descriptors(*from, &list.entries()[*from..], list.hash()));
             }
-            Record::Lane(id, target, Lane { state, end }, values, base) => {
+            Record::Target(id, target, TargetState { state, end }, values, base) => {
                 bytes.numbers(&[3, id.0, *target, state.incarnation.0, state.sent.0, state.acked.0]);
                 bytes.numbers(&[state.epoch.map_or(0, |epoch| epoch.0), state.answered.0, *end as u64]);
                 bytes.column(values);
@@ -180,8 +179,8 @@ impl Record {
             }
             3 => {
                 let target = fields.number()?;
-                let lanes = &mut entries.get_mut(&id)?.lanes;
-                let former = lanes.get(&target).map(|lane| lane.state.clone());
+                let targets = &mut entries.get_mut(&id)?.targets;
+                let former = targets.get(&target).map(|of| of.state.clone());
                 let (former_values, former_base) =
                     former.map_or((None, None), |state| (state.values, state.base));
                 let (incarnation, sent, acked) =
@@ -197,7 +196,7 @@ impl Record {
                 let values = fields.column()?.unwrap_or(former_values);
                 let base = fields.column()?.unwrap_or(former_base);
                 let state = PusherState { incarnation, sent, acked, epoch, values, base, answered };
-                lanes.insert(target, Lane { state, end });
+                targets.insert(target, TargetState { state, end });
             }
             4 => drop(entries.remove(&id)),
             _ => return None,

@@ -18,8 +18,8 @@ use super::{
     place_of,
 };
 use crate::{
-    place::FoldAnswer,
-    source::{Lanes, Source, SourceKey},
+    fold::FoldAnswer,
+    sources::{SourceKey, Targets},
 };
 
 /// Kept files that are read at one scan: a process may have come, written and gone between two scans, and a mapping
@@ -98,7 +98,7 @@ pub(super) fn compare(entry: &Entry, descriptors: &DescriptorList, values: &Valu
     if !entry.continues_as(descriptors, values) {
         return Found::Other;
     }
-    match entry.lanes.values().all(|lane| has_all(lane.state.values.as_ref(), descriptors, values)) {
+    match entry.targets.values().all(|of| has_all(of.state.values.as_ref(), descriptors, values)) {
         true => Found::Same,
         false => Found::More,
     }
@@ -153,12 +153,12 @@ impl Files {
     }
 
     /// Looks for kept files that are written again, by a process with the same pid or by whomever.
-    pub(super) fn look_at_kept(&mut self, lanes: &Lanes, now: Instant) {
+    pub(super) fn look_at_kept(&mut self, targets: &Targets, now: Instant) {
         let lost: Vec<_> =
             self.kept.iter().filter(|(_, kept)| kept.stage == Stage::Lost).map(|(id, _)| *id).collect();
         for id in lost {
             if let Some(kept) = self.kept.remove(&id) {
-                self.push_from_ledger(id, kept.has_vanished, lanes, now);
+                self.push_from_ledger(id, kept.has_vanished, targets, now);
             }
         }
         for id in self.suspects() {
@@ -170,7 +170,7 @@ impl Files {
             if let Owner::Lives(owner) = self.owners.of(&process, &path, file, None)
                 && let Ok(reading) = self.read(id, &mut reader)
             {
-                self.revive(id, reader, reading, Some(owner), lanes, now);
+                self.revive(id, reader, reading, Some(owner), targets, now);
             }
         }
         let mut holders = None;
@@ -184,7 +184,7 @@ impl Files {
                 let holders = holders.get_or_insert_with(|| Holders::look(self.directory.path()));
                 let inode = reader.device_and_inode().ok();
                 let holder = holders.of(&path, inode, &process).flatten();
-                self.revive(id, reader, reading, holder, lanes, now);
+                self.revive(id, reader, reading, holder, targets, now);
             }
         }
     }
@@ -235,7 +235,7 @@ impl Files {
         reader: ForeignReader,
         Reading { found, descriptors }: Reading,
         owner: Option<ProcessIdentity>,
-        lanes: &Lanes,
+        targets: &Targets,
         now: Instant,
     ) {
         let Some(kept) = self.kept.remove(&id) else { return };
@@ -263,11 +263,11 @@ impl Files {
             }
         }
         let has_vanished = kept.path != place_of(&self.directory, &kept.name);
-        let mut memory = self.memory(id, kind, &kept.name, &kept.process, kept.path, lanes);
+        let mut memory = self.memory(id, kind, &kept.name, &kept.process, kept.path, targets);
         (memory.reader, memory.has_vanished) = (Some(reader), has_vanished);
         if !has_vanished {
             self.names.insert(kept.name, id);
         }
-        self.sources.insert(SourceKey(id.0), Source::new(memory, lanes, now));
+        self.sources.insert(SourceKey(id.0), memory, targets, now);
     }
 }

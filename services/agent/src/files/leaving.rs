@@ -42,7 +42,7 @@ use super::{
 use crate::{
     AgentError,
     memory::SourceError,
-    source::{Lanes, Source, SourceKey},
+    sources::{SourceKey, Targets},
 };
 
 /// Far longer than a process can be between the look-up of a name and the end of `open`.
@@ -52,7 +52,7 @@ const RENAMED_PER_SCAN_MAX: usize = 256;
 
 impl Files {
     /// One step for every file that is to go.
-    pub(super) fn look_at_leaving(&mut self, lanes: &Lanes, now: Instant) {
+    pub(super) fn look_at_leaving(&mut self, targets: &Targets, now: Instant) {
         if self.settings.is_cleaned_up {
             self.put_aside(now);
         }
@@ -63,7 +63,7 @@ impl Files {
         }
         let holders = Holders::look(&self.directory.leaving());
         for id in due {
-            self.remove_or_return(id, &holders, lanes, now);
+            self.remove_or_return(id, &holders, targets, now);
         }
     }
 
@@ -94,7 +94,7 @@ impl Files {
         }
     }
 
-    fn remove_or_return(&mut self, id: EntryId, holders: &Holders, lanes: &Lanes, now: Instant) {
+    fn remove_or_return(&mut self, id: EntryId, holders: &Holders, targets: &Targets, now: Instant) {
         let Some(kept) = self.kept.get(&id) else { return };
         let (path, name, process) = (kept.path.clone(), kept.name.clone(), kept.process.clone());
         let Some((kind, _)) = parse_file_name(&name) else { return };
@@ -111,7 +111,7 @@ impl Files {
         let holder = holders.of(&path, reader.device_and_inode().ok(), &process);
         if holder.is_some() || reading.found != Found::Same {
             self.give_back(id);
-            return self.revive(id, reader, reading, holder.flatten(), lanes, now);
+            return self.revive(id, reader, reading, holder.flatten(), targets, now);
         }
         match std::fs::remove_file(&path) {
             Ok(()) => {
@@ -166,24 +166,24 @@ impl Files {
     /// Files that were on their way out when a former agent ended; returns their entries.
     pub(super) fn take_up_leaving(
         &mut self,
-        lanes: &Lanes,
+        targets: &Targets,
         now: Instant,
     ) -> Result<HashSet<EntryId>, AgentError> {
         let mut taken = HashSet::new();
         for leaving in self.directory.leaving_files()? {
-            taken.extend(self.take_up_left(&leaving, lanes, now));
+            taken.extend(self.take_up_left(&leaving, targets, now));
         }
         Ok(taken)
     }
 
     /// Tries again what could not be read when it was taken up.
-    pub(super) fn take_up_unread(&mut self, lanes: &Lanes, now: Instant) {
+    pub(super) fn take_up_unread(&mut self, targets: &Targets, now: Instant) {
         for leaving in std::mem::take(&mut self.unread_leaving) {
-            self.take_up_left(&leaving, lanes, now);
+            self.take_up_left(&leaving, targets, now);
         }
     }
 
-    fn take_up_left(&mut self, leaving: &str, lanes: &Lanes, now: Instant) -> Option<EntryId> {
+    fn take_up_left(&mut self, leaving: &str, targets: &Targets, now: Instant) -> Option<EntryId> {
         let path = self.directory.leaving().join(leaving);
         let (id, name) = leaving.split_once('-')?;
         let id = EntryId(u64::from_str_radix(id, 16).ok()?);
@@ -201,12 +201,12 @@ impl Files {
             }
             Some(false) => match ForeignReader::open_as(path.clone(), kind) {
                 Ok(reader) => {
-                    let mut memory = self.memory(id, kind, name, process, path, lanes);
+                    let mut memory = self.memory(id, kind, name, process, path, targets);
                     (memory.reader, memory.has_vanished) = (Some(reader), true);
-                    self.sources.insert(SourceKey(id.0), Source::new(memory, lanes, now));
+                    self.sources.insert(SourceKey(id.0), memory, targets, now);
                 }
                 Err(ForeignError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
-                    self.push_from_ledger(id, true, lanes, now);
+                    self.push_from_ledger(id, true, targets, now);
                 }
                 Err(error) => {
                     if !std::mem::replace(&mut self.has_warned_of_unread, true) {

@@ -20,7 +20,7 @@ use std::{
 use metrifold_model::DescriptorList;
 use metrifold_session::PusherState;
 
-use super::entry::{End, Entry, EntryId, Head, Lane, Record};
+use super::entry::{End, Entry, EntryId, Head, Record, TargetState};
 
 const FILE_NAME: &str = "ledger";
 const NEW_NAME: &str = "ledger.new";
@@ -168,24 +168,24 @@ impl Ledger {
             entry.descriptors = descriptors.clone();
             self.write(&[Record::Descriptors(id, known, descriptors.clone())]);
         }
-        self.set(id, target, Lane { state: state.clone(), end });
+        self.set(id, target, TargetState { state: state.clone(), end });
     }
 
     /// Notes what a target has answered.
     pub(super) fn answered(&mut self, id: EntryId, target: u64, state: &PusherState) {
-        let lane = self.get(id).and_then(|entry| entry.lanes.get(&target));
-        let end = lane.map(|lane| lane.end).unwrap_or_default();
-        self.set(id, target, Lane { state: state.clone(), end });
+        let of = self.get(id).and_then(|entry| entry.targets.get(&target));
+        let end = of.map(|of| of.end).unwrap_or_default();
+        self.set(id, target, TargetState { state: state.clone(), end });
     }
 
-    fn set(&mut self, id: EntryId, target: u64, lane: Lane) {
+    fn set(&mut self, id: EntryId, target: u64, of: TargetState) {
         let Some(entry) = self.entries.get_mut(&id) else { return };
-        let former = entry.lanes.insert(target, lane.clone()).map(|lane| lane.state);
+        let former = entry.targets.insert(target, of.clone()).map(|of| of.state);
         let former = former.as_ref();
-        let state = &lane.state;
+        let state = &of.state;
         let values = former.is_none_or(|former| former.values != state.values).then(|| state.values.clone());
         let base = former.is_none_or(|former| former.base != state.base).then(|| state.base.clone());
-        self.write(&[Record::Lane(id, target, lane, values, base)]);
+        self.write(&[Record::Target(id, target, of, values, base)]);
     }
 
     /// Notes that every target has everything of a file; what was sent is kept, in case the file is written again.
@@ -194,9 +194,9 @@ impl Ledger {
         entry.head.prefix = Some((entry.descriptors.len(), entry.descriptors.hash()));
         entry.descriptors = DescriptorList::default();
         let mut records = vec![Record::Head(id, entry.head.clone())];
-        for (target, lane) in &mut entry.lanes {
-            lane.end = End::Known;
-            records.push(Record::Lane(id, *target, lane.clone(), None, None));
+        for (target, of) in &mut entry.targets {
+            of.end = End::Known;
+            records.push(Record::Target(id, *target, of.clone(), None, None));
         }
         self.write(&records);
     }
@@ -206,8 +206,8 @@ impl Ledger {
         let Some(entry) = self.entries.get_mut(&id) else { return };
         entry.head.prefix = None;
         entry.descriptors = descriptors.clone();
-        for lane in entry.lanes.values_mut() {
-            let state = &mut lane.state;
+        for of in entry.targets.values_mut() {
+            let state = &mut of.state;
             let base = state.values.take().or_else(|| state.base.take());
             *state = PusherState {
                 incarnation: metrifold_model::Incarnation(rand::random()),
@@ -219,7 +219,7 @@ impl Ledger {
                 base,
                 answered: state.answered,
             };
-            lane.end = End::Open;
+            of.end = End::Open;
         }
         let records = entry.records(id);
         self.write(&records);
@@ -424,10 +424,10 @@ mod tests {
         ledger.sent(ID, TARGET, &descriptors(1), &state(1, &[5.0]), End::Sent);
         ledger.end(ID);
         ledger.revive(ID, &descriptors(1));
-        let lane = &Ledger::open(folder.path()).expect("opens").entries[&ID].lanes[&TARGET];
-        assert_eq!((lane.end, lane.state.acked, lane.state.epoch), (End::Open, Seq(0), None));
-        assert_ne!(lane.state.incarnation, Incarnation(7));
-        assert_eq!((&lane.state.values, &lane.state.base), (&None, &state(1, &[5.0]).values));
+        let of = &Ledger::open(folder.path()).expect("opens").entries[&ID].targets[&TARGET];
+        assert_eq!((of.end, of.state.acked, of.state.epoch), (End::Open, Seq(0), None));
+        assert_ne!(of.state.incarnation, Incarnation(7));
+        assert_eq!((&of.state.values, &of.state.base), (&None, &state(1, &[5.0]).values));
     }
 
     /// A kill in the middle of a write leaves any part of a record; what came before it stands.

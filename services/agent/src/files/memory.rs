@@ -3,15 +3,16 @@
 use std::{path::PathBuf, sync::Arc, time::Instant as Monotonic};
 
 use metrifold_model::{DescriptorList, Incarnation, Kind, Namespace, Values, Worker};
+use metrifold_push::Memory;
 use metrifold_segment::ForeignReader;
 use metrifold_session::PusherState;
 use parking_lot::Mutex;
 
 use super::{
-    entry::{End, EntryId},
+    entry::{End, EntryId, TargetState},
     ledger::Ledger,
 };
-use crate::memory::{Memory, SourceError};
+use crate::memory::{ProcessMemory, SourceError};
 
 /// A file under this agent's care, or what the ledger still knows of one that is gone.
 pub(super) struct FileMemory {
@@ -38,13 +39,21 @@ pub(super) struct FileMemory {
 }
 
 impl FileMemory {
-    fn lane<T>(&self, lane: usize, read: impl Fn(&super::entry::Lane) -> T) -> Option<T> {
+    fn sent<T>(&self, target: usize, read: impl Fn(&TargetState) -> T) -> Option<T> {
         let ledger = self.ledger.lock();
-        ledger.get(self.id)?.lanes.get(&self.targets[lane]).map(read)
+        ledger.get(self.id)?.targets.get(&self.targets[target]).map(read)
+    }
+}
+
+impl ProcessMemory for FileMemory {
+    fn is_alive(&mut self) -> Result<bool, SourceError> {
+        Ok(self.is_alive)
     }
 }
 
 impl Memory for FileMemory {
+    type Error = SourceError;
+
     fn namespace(&self) -> &Namespace {
         &self.namespace
     }
@@ -57,10 +66,6 @@ impl Memory for FileMemory {
         Incarnation(self.id.0)
     }
 
-    fn is_alive(&mut self) -> Result<bool, SourceError> {
-        Ok(self.is_alive)
-    }
-
     fn refresh(&mut self) -> Result<(&DescriptorList, Values), SourceError> {
         if let Some(reader) = &mut self.reader {
             let (descriptors, values) = reader.refresh()?;
@@ -70,22 +75,22 @@ impl Memory for FileMemory {
         Ok((&self.descriptors, self.values.clone()))
     }
 
-    fn load(&self, lane: usize) -> Option<PusherState> {
-        self.lane(lane, |lane| lane.state.clone())
+    fn load(&self, target: usize) -> Option<PusherState> {
+        self.sent(target, |sent| sent.state.clone())
     }
 
-    fn has_ended(&self, lane: usize) -> bool {
-        self.lane(lane, |lane| lane.end) == Some(End::Known)
+    fn has_ended(&self, target: usize) -> bool {
+        self.sent(target, |sent| sent.end) == Some(End::Known)
     }
 
     /// Never fails: the file itself is in the ledger, or it would not be pushed.
-    fn record_sent(&mut self, lane: usize, state: &PusherState, is_final: bool) -> Result<(), SourceError> {
+    fn record_sent(&mut self, target: usize, state: &PusherState, is_final: bool) -> Result<(), SourceError> {
         let end = if is_final { End::Sent } else { End::Open };
-        self.ledger.lock().sent(self.id, self.targets[lane], &self.descriptors, state, end);
+        self.ledger.lock().sent(self.id, self.targets[target], &self.descriptors, state, end);
         Ok(())
     }
 
-    fn record_answer(&mut self, lane: usize, state: &PusherState) {
-        self.ledger.lock().answered(self.id, self.targets[lane], state);
+    fn record_answer(&mut self, target: usize, state: &PusherState) {
+        self.ledger.lock().answered(self.id, self.targets[target], state);
     }
 }

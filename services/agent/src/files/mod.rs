@@ -1,4 +1,4 @@
-//! The place of prometheus_client's files: each file of a multiprocess directory is a source.
+//! A multiprocess directory of prometheus_client: each file is a source.
 //!
 //! What a segment keeps in its header stands in a [`Ledger`] here. A file's life:
 //!
@@ -30,6 +30,7 @@ use std::{
 };
 
 use metrifold_model::{DescriptorList, Incarnation, Kind, Values, Worker};
+use metrifold_push::Transport;
 use metrifold_segment::{
     AgentLock, ForeignError, ForeignReader, MultiprocDirectory, foreign_identity, parse_file_name,
 };
@@ -49,10 +50,11 @@ use self::{
 };
 use crate::{
     AgentError, AgentStatus, Counts,
+    directory::Directory,
+    fold::{Asking, FoldAnswer, FoldQuestion},
     memory::SourceError,
-    place::{Asking, FoldAnswer, FoldQuestion, Place},
-    source::{Held, Lanes, Source, SourceKey, Sources},
-    target::{self, Target},
+    sources::{AnySources, SourceKey, Sources, Targets},
+    transport,
 };
 
 /// A directory whose time is as young as this may have changed since it was read.
@@ -146,8 +148,8 @@ impl Files {
     }
 
     /// Takes up what a former agent left: files that are gone, and files that were on their way out.
-    fn take_up(&mut self, lanes: &Lanes, now: Instant) -> Result<(), AgentError> {
-        let present = self.take_up_leaving(lanes, now)?;
+    fn take_up(&mut self, targets: &Targets, now: Instant) -> Result<(), AgentError> {
+        let present = self.take_up_leaving(targets, now)?;
         let entries: Vec<_> = {
             let ledger = self.ledger.lock();
             let here = |entry: &Entry| {
@@ -158,10 +160,9 @@ impl Files {
             gone.map(|(id, entry)| (*id, entry.clone())).collect()
         };
         for (id, entry) in entries {
-            let has_sent =
-                entry.lanes.values().any(|lane| lane.state.values.is_some() && lane.end != End::Known);
+            let has_sent = entry.targets.values().any(|of| of.state.values.is_some() && of.end != End::Known);
             match has_sent {
-                true => self.push_from_ledger(id, true, lanes, now),
+                true => self.push_from_ledger(id, true, targets, now),
                 false => self.ledger.lock().forget(id),
             }
         }
@@ -169,14 +170,14 @@ impl Files {
     }
 
     /// Pushes what the ledger knows of a source, and its end.
-    fn push_from_ledger(&mut self, id: EntryId, has_vanished: bool, lanes: &Lanes, now: Instant) {
+    fn push_from_ledger(&mut self, id: EntryId, has_vanished: bool, targets: &Targets, now: Instant) {
         let Some(entry) = self.ledger.lock().get(id).cloned() else { return };
         let Some((kind, process)) = parse_file_name(&entry.head.name) else { return };
         let path = place_of(&self.directory, &entry.head.name);
-        let mut memory = self.memory(id, kind, &entry.head.name, process, path, lanes);
+        let mut memory = self.memory(id, kind, &entry.head.name, process, path, targets);
         (memory.descriptors, memory.values) = (entry.descriptors.clone(), entry.last_values());
         (memory.has_vanished, memory.is_alive) = (has_vanished, false);
-        self.sources.insert(SourceKey(id.0), Source::new(memory, lanes, now));
+        self.sources.insert(SourceKey(id.0), memory, targets, now);
     }
 
     fn memory(
@@ -186,7 +187,7 @@ impl Files {
         name: &str,
         process: &str,
         path: PathBuf,
-        lanes: &Lanes,
+        targets: &Targets,
     ) -> FileMemory {
         FileMemory {
             id,
@@ -204,14 +205,14 @@ impl Files {
             is_alive: true,
             asked: None,
             ledger: self.ledger.clone(),
-            targets: lanes.targets.iter().map(|target| target::id(target.as_ref())).collect(),
+            targets: targets.transports.iter().map(|transport| transport::id(transport.as_ref())).collect(),
             descriptors: DescriptorList::default(),
             values: Values::default(),
         }
     }
 
     /// Reads the directory if it may have changed.
-    fn list(&mut self, lanes: &Lanes, now: Instant) -> Result<(), AgentError> {
+    fn list(&mut self, targets: &Targets, now: Instant) -> Result<(), AgentError> {
         let modified = self.directory.metadata().ok().and_then(|metadata| metadata.modified().ok());
         if let Some((at, before)) = self.listed {
             let is_young =
@@ -228,7 +229,7 @@ impl Files {
         self.listed = Some((now, modified));
         self.corrupt.retain(|name| names.contains(name));
         self.waiting = 0;
-        self.take_up_unread(lanes, now);
+        self.take_up_unread(targets, now);
         let gone: Vec<_> = self
             .names
             .iter()
@@ -245,7 +246,7 @@ impl Files {
                 }
                 self.lose(&name, id);
             }
-            match self.take(&name, lanes, now) {
+            match self.take(&name, targets, now) {
                 Ok(()) => drop(self.corrupt.remove(&name)),
                 Err(error) => self.skip(name, &error),
             }
@@ -265,7 +266,7 @@ impl Files {
 
     /// Whether there is another file under the name of one that is pushed. Kept files are looked at in turn.
     fn is_replaced(&mut self, name: &str, id: EntryId) -> bool {
-        let reader = self.sources.get_mut(SourceKey(id.0)).and_then(|source| source.memory().reader.as_ref());
+        let reader = self.sources.memory(SourceKey(id.0)).and_then(|memory| memory.reader.as_ref());
         let Some(known) = reader.map(ForeignReader::identity) else { return false };
         let now = std::fs::metadata(self.directory.path().join(name));
         now.is_ok_and(|metadata| foreign_identity(&metadata) != known)
@@ -274,8 +275,7 @@ impl Files {
     /// A file has lost its name.
     fn lose(&mut self, name: &str, id: EntryId) {
         self.names.remove(name);
-        if let Some(source) = self.sources.get_mut(SourceKey(id.0)) {
-            let memory = source.memory_mut();
+        if let Some(memory) = self.sources.memory_mut(SourceKey(id.0)) {
             (memory.has_vanished, memory.asked) = (true, None);
         } else if let Some(kept) = self.kept.get_mut(&id) {
             // What is not in the archive yet is asked for first.
@@ -285,7 +285,7 @@ impl Files {
     }
 
     /// Begins to push a file, going on where the ledger says.
-    fn take(&mut self, name: &str, lanes: &Lanes, now: Instant) -> Result<(), SourceError> {
+    fn take(&mut self, name: &str, targets: &Targets, now: Instant) -> Result<(), SourceError> {
         let Some((kind, process)) = parse_file_name(name) else { return Ok(()) };
         let path = place_of(&self.directory, name);
         let mut reader = match ForeignReader::open(&path) {
@@ -306,7 +306,7 @@ impl Files {
             let mut entries = ledger.of_name(name).filter(|(id, _)| is_free(*id));
             let same = entries
                 .find(|(_, entry)| entry.head.file == file && entry.continues_as(&descriptors, &values));
-            same.map(|(id, entry)| (id, end_of(entry, lanes)))
+            same.map(|(id, entry)| (id, end_of(entry, targets)))
         };
         let id = match known {
             Some((id, End::Known)) => {
@@ -316,7 +316,7 @@ impl Files {
             }
             Some((id, End::Sent)) => {
                 self.names.insert(name.to_owned(), id);
-                self.push_from_ledger(id, false, lanes, now);
+                self.push_from_ledger(id, false, targets, now);
                 return Ok(());
             }
             Some((id, End::Open)) => id,
@@ -331,7 +331,7 @@ impl Files {
             }
         };
         let process = process.to_owned();
-        self.push(id, kind, name, &process, path, reader, lanes, now);
+        self.push(id, kind, name, &process, path, reader, targets, now);
         Ok(())
     }
 
@@ -344,13 +344,13 @@ impl Files {
         process: &str,
         path: PathBuf,
         reader: ForeignReader,
-        lanes: &Lanes,
+        targets: &Targets,
         now: Instant,
     ) {
-        let mut memory = self.memory(id, kind, name, process, path, lanes);
+        let mut memory = self.memory(id, kind, name, process, path, targets);
         memory.reader = Some(reader);
         self.names.insert(name.to_owned(), id);
-        self.sources.insert(SourceKey(id.0), Source::new(memory, lanes, now));
+        self.sources.insert(SourceKey(id.0), memory, targets, now);
     }
 
     /// Leaves a file alone until it can be read again; the others are not affected.
@@ -364,16 +364,10 @@ impl Files {
     /// Looks whose processes live.
     fn examine(&mut self, now: Instant) {
         self.owners.look();
-        let mut unreadable = Vec::new();
-        for (key, source) in self.sources.iter_mut() {
-            if !source.has_ended() {
-                look_at(source.memory_mut(), &mut self.owners);
-            }
-            if let Err(error) = source.examine(now) {
-                unreadable.push((key, error));
-            }
+        self.sources.live_memories().for_each(|memory| look_at(memory, &mut self.owners));
+        for (key, error) in self.sources.examine_all(now) {
+            self.skip_unreadable(key, &error);
         }
-        unreadable.iter().for_each(|(key, error)| self.skip_unreadable(*key, error));
     }
 
     fn warn_of_owners(&mut self, now: Instant) {
@@ -393,9 +387,10 @@ impl Files {
 }
 
 /// How far the end of a file is known to the targets.
-fn end_of(entry: &Entry, lanes: &Lanes) -> End {
-    let lane = |target: &Arc<dyn Target>| entry.lanes.get(&target::id(target.as_ref()));
-    let ends: Vec<_> = lanes.targets.iter().map(|target| lane(target).map(|lane| lane.end)).collect();
+fn end_of(entry: &Entry, targets: &Targets) -> End {
+    let end =
+        |transport: &Arc<dyn Transport>| Some(entry.targets.get(&transport::id(transport.as_ref()))?.end);
+    let ends: Vec<_> = targets.transports.iter().map(end).collect();
     match () {
         () if ends.iter().all(|end| *end == Some(End::Known)) => End::Known,
         () if ends.contains(&Some(End::Sent)) => End::Sent,
@@ -440,17 +435,17 @@ fn look_at(memory: &mut FileMemory, owners: &mut Owners) {
     memory.asked = (memory.is_alive && owner.is_none()).then(Monotonic::now);
 }
 
-impl Place for Files {
-    fn scan(&mut self, lanes: &Lanes, now: Instant) -> Result<(), AgentError> {
+impl Directory for Files {
+    fn scan(&mut self, targets: &Targets, now: Instant) -> Result<(), AgentError> {
         if self.listed.is_none() {
-            self.take_up(lanes, now)?;
+            self.take_up(targets, now)?;
         }
-        self.list(lanes, now)?;
+        self.list(targets, now)?;
         self.examine(now);
         self.warn_of_owners(now);
         self.release(now)?;
-        self.look_at_kept(lanes, now);
-        self.look_at_leaving(lanes, now);
+        self.look_at_kept(targets, now);
+        self.look_at_leaving(targets, now);
         self.weigh(now);
         Ok(())
     }
@@ -468,14 +463,13 @@ impl Place for Files {
         Ok(())
     }
 
-    fn held(&mut self) -> &mut dyn Held {
+    fn sources(&mut self) -> &mut dyn AnySources {
         &mut self.sources
     }
 
     /// The ledger knows how far it was pushed, so it can be taken up again.
     fn skip_unreadable(&mut self, key: SourceKey, error: &SourceError) {
-        if let Some(source) = self.sources.remove(key) {
-            let name = source.into_memory().name;
+        if let Some(FileMemory { name, .. }) = self.sources.remove(key) {
             if self.names.get(&name) == Some(&EntryId(key.0)) {
                 self.names.remove(&name);
             }
@@ -502,7 +496,7 @@ impl Place for Files {
     }
 
     fn name_of(&mut self, key: SourceKey) -> String {
-        self.sources.get_mut(key).map(|source| source.memory().name.clone()).unwrap_or_default()
+        self.sources.memory(key).map(|memory| memory.name.clone()).unwrap_or_default()
     }
 
     fn leave(&mut self) -> Result<bool, AgentError> {

@@ -10,17 +10,14 @@ use std::{
 };
 
 use metrifold_model::{Incarnation, Namespace};
+use metrifold_push::Transport;
 use metrifold_segment::MultiprocDirectory;
 use metrifold_session::{Instant, PusherSettings, ReapPolicy, reap};
 use metrifold_store::{EmbeddedSettings, EmbeddedStore, ShardIndex, Store};
 use tempfile::TempDir;
 
 use super::{Files, FilesSettings, PidLiveness};
-use crate::{
-    place::Place,
-    source::{Lanes, Outgoing},
-    target::{StoreTarget, Target},
-};
+use crate::{directory::Directory, sources::Targets, transport::StoreTransport};
 
 /// Bytes of the length at a file's beginning.
 const LENGTH_BYTES: usize = 8;
@@ -72,7 +69,7 @@ fn counter(value: f64) -> Vec<u8> {
 struct World {
     folder: TempDir,
     store: Arc<EmbeddedStore>,
-    lanes: Lanes,
+    targets: Targets,
     files: Files,
     now: Instant,
 }
@@ -81,18 +78,18 @@ impl World {
     fn new() -> World {
         let folder = tempfile::tempdir().expect("a directory");
         let store = Arc::new(EmbeddedStore::open(EmbeddedSettings::default()).expect("opens"));
-        let targets: Vec<Arc<dyn Target>> = vec![Arc::new(StoreTarget::new("own", store.clone()))];
-        let lanes = Lanes { targets, pusher: PusherSettings::default() };
+        let transports: Vec<Arc<dyn Transport>> = vec![Arc::new(StoreTransport::new("own", store.clone()))];
+        let targets = Targets { transports, pusher: PusherSettings::default() };
         let files = open(&folder, &store);
-        World { folder, store, lanes, files, now: Instant(1_000) }
+        World { folder, store, targets, files, now: Instant(1_000) }
     }
 
     /// The next agent, after this one was stopped in the middle of whatever it did.
     fn next_agent(self) -> World {
-        let World { folder, store, lanes, files, now } = self;
+        let World { folder, store, targets, files, now } = self;
         drop(files);
         let files = open(&folder, &store);
-        World { folder, store, lanes, files, now }
+        World { folder, store, targets, files, now }
     }
 
     /// A process that has counted in a file of its own, and the file's path.
@@ -108,16 +105,16 @@ impl World {
     /// A second passes: the directory is looked at, everything due is pushed, and the dead are folded.
     async fn second(&mut self) {
         self.now = self.now + Duration::from_secs(1);
-        self.files.scan(&self.lanes, self.now).expect("readable");
+        self.files.scan(&self.targets, self.now).expect("readable");
         loop {
             let fresh = || Incarnation(rand::random());
-            let due = self.files.held().outgoing(None, self.now, &fresh).pushes;
+            let due = self.files.sources().due(None, self.now, &fresh).pushes;
             if due.is_empty() {
                 break;
             }
-            for (key, namespace, Outgoing { lane, push }) in due {
-                let answer = self.lanes.targets[lane].push(&namespace, &push).await.expect("answers");
-                self.files.held().push_answered(key, lane, self.now, push.seq, answer);
+            for (key, namespace, metrifold_push::Due { target, push }) in due {
+                let answer = self.targets.transports[target].push(&namespace, &push).await.expect("answers");
+                self.files.sources().answered(key, target, self.now, push.seq, answer);
             }
         }
         let shard = ShardIndex(0);

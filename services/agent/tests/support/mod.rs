@@ -17,9 +17,10 @@ use std::{
 
 use anyhow::{Result, bail, ensure};
 use async_trait::async_trait;
-use metrifold_agent::{Agent, AgentError, AgentSettings, AgentStatus, StoreTarget, Target, TargetError};
+use metrifold_agent::{Agent, AgentError, AgentSettings, AgentStatus, StoreTransport};
 use metrifold_merge::{MergeOptions, merge};
 use metrifold_model::{Descriptor, Kind, Labels, Namespace};
+use metrifold_push::{Transport, Unanswered};
 use metrifold_segment::{Recorder, RecorderSettings, SegmentDirectory};
 use metrifold_session::{Answer, Push, PusherSettings, Refusal};
 use metrifold_store::{EmbeddedSettings, EmbeddedStore, ShardIndex, Store};
@@ -92,7 +93,7 @@ impl Drop for Worker {
 /// A target with faults that can be switched on and off.
 pub(crate) struct Faulty {
     name: String,
-    inner: StoreTarget,
+    inner: StoreTransport,
     /// Nothing arrives.
     pub(crate) is_down: AtomicBool,
     /// Every other answer is lost after the store took the push.
@@ -111,7 +112,7 @@ impl Faulty {
         let store: Arc<dyn Store> = store.clone();
         Arc::new(Faulty {
             name: name.into(),
-            inner: StoreTarget::new(name, store),
+            inner: StoreTransport::new(name, store),
             is_down: AtomicBool::new(false),
             loses_answers: AtomicBool::new(false),
             hangs: AtomicBool::new(false),
@@ -123,12 +124,12 @@ impl Faulty {
 }
 
 #[async_trait]
-impl Target for Faulty {
+impl Transport for Faulty {
     fn name(&self) -> &str {
         &self.name
     }
 
-    async fn push(&self, namespace: &Namespace, push: &Push) -> Result<Answer, TargetError> {
+    async fn push(&self, namespace: &Namespace, push: &Push) -> Result<Answer, Unanswered> {
         self.calls.fetch_add(1, Ordering::Relaxed);
         if self.refuses.load(Ordering::Relaxed) {
             return Ok(Answer::Refused(Refusal::TooManySources));
@@ -137,12 +138,12 @@ impl Target for Faulty {
             std::future::pending::<()>().await;
         }
         if self.is_down.load(Ordering::Relaxed) {
-            return Err(TargetError::Unanswered("it is down".into()));
+            return Err(Unanswered("it is down".into()));
         }
         let answer = self.inner.push(namespace, push).await?;
         let is_odd = self.answers.fetch_add(1, Ordering::Relaxed) % 2 == 1;
         if is_odd && self.loses_answers.load(Ordering::Relaxed) {
-            return Err(TargetError::Unanswered("the answer was lost".into()));
+            return Err(Unanswered("the answer was lost".into()));
         }
         Ok(answer)
     }
@@ -182,7 +183,7 @@ pub(crate) struct Running {
 
 pub(crate) fn start(
     segments: &Path,
-    targets: Vec<Arc<dyn Target>>,
+    targets: Vec<Arc<dyn Transport>>,
     settings: AgentSettings,
 ) -> Result<Running> {
     let directory = SegmentDirectory::open(segments)?;

@@ -10,6 +10,7 @@ use std::{
 
 use metrifold_agent::PidLiveness;
 use metrifold_model::{LabelNames, Namespace, limits};
+use metrifold_push::{Target, TargetError};
 use metrifold_redis::RedisError;
 
 use super::{Secret, Settings, settings::ARCHIVE_LABELS_MAX};
@@ -104,7 +105,7 @@ pub(super) const ALL: &[Key] = &[
     },
     Key {
         name: "upstream.target",
-        set: |to, text| text.parse().map(|value| to.upstream.target = Some(value)),
+        set: |to, text| upstream(text).map(|value| to.upstream.target = Some(value)),
         show: |of| optional(of.upstream.target.as_ref()),
     },
     Key {
@@ -298,6 +299,16 @@ fn optional(value: Option<impl Display>) -> String {
 
 fn shown(span: Duration) -> String {
     humantime::format_duration(span).to_string()
+}
+
+/// A server has its own segments already, so a target elsewhere is wanted.
+fn upstream(text: &str) -> Result<Target, String> {
+    match text.parse() {
+        Ok(Target::Local(_)) => Err("a server holds local: segments itself; name a collector or a Redis".into()),
+        Ok(target) => Ok(target),
+        Err(TargetError::Invalid { reason, .. }) => Err(reason),
+        Err(TargetError::Unknown { .. }) => Err("not a target; use http://HOST:PORT, https://HOST:PORT, unix:/PATH or redis://HOST:PORT (or rediss, redis-sentinel, redis-cluster)".into()),
+    }
 }
 
 fn address(text: &str) -> Result<SocketAddr, String> {

@@ -12,7 +12,6 @@ mod layer;
 mod load;
 mod secret;
 mod settings;
-mod target;
 
 pub use error::{ConfigErrors, ConfigProblem};
 pub use layer::Layer;
@@ -22,4 +21,3 @@ pub use settings::{
     AgentSection, ExporterSection, HttpSection, RedisSection, Settings, StoreSection, UpstreamSection,
     WebSection, WorkersSection,
 };
-pub use target::Target;

@@ -6,12 +6,13 @@ use metrifold_agent::PidLiveness;
 use metrifold_channel::{ChannelError, Token};
 use metrifold_gate::{CertificateFiles, Source};
 use metrifold_model::{LabelNames, Namespace};
+use metrifold_push::Target;
 use metrifold_redis::RedisAddress;
 use metrifold_segment::MultiprocDirectory;
 use metrifold_session::ArchivePolicy;
 use metrifold_telemetry::LogSettings;
 
-use super::{ConfigProblem, Secret, Target};
+use super::{ConfigProblem, Secret};
 
 /// Push intervals that `store.settle` waits by default.
 const SETTLE_INTERVALS: u32 = 3;

@@ -2,11 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use metrifold_agent::{
-    AgentSettings, AgentStatus, FilesSettings, GrpcTarget, StoreTarget, Target as AgentTarget,
-};
+use metrifold_agent::{AgentSettings, AgentStatus, FilesSettings, StoreTransport};
 use metrifold_collector::ReaperSettings;
 use metrifold_exporter::{ExporterSettings, OwnMetrics};
+use metrifold_push::{GrpcTransport, Target, Transport};
 use metrifold_redis::RedisAddress;
 use metrifold_session::{PusherSettings, ReapPolicy};
 use metrifold_status::{Identity, MeteredStore};
@@ -16,7 +15,7 @@ use prometheus::{IntCounter, IntGaugeVec, Registry};
 use tokio::sync::watch;
 
 use super::{Role, ServerError};
-use crate::config::{Settings, Target};
+use crate::config::Settings;
 
 /// How a segment's holder names this process's own store; never changes, because it stands in segments.
 const OWN_STORE: &str = "own store";
@@ -145,7 +144,7 @@ fn connect(
 
 /// Where an agent pushes to.
 pub(super) struct Targets {
-    pub(super) all: Vec<Arc<dyn AgentTarget>>,
+    pub(super) all: Vec<Arc<dyn Transport>>,
     /// A store upstream that this process reaches itself, and therefore has to tend.
     pub(super) upstream_store: Option<Arc<dyn Store>>,
 }
@@ -156,18 +155,15 @@ pub(super) fn targets(
     metrics: &Metrics,
 ) -> Result<Targets, ServerError> {
     let mut targets =
-        Targets { all: vec![Arc::new(StoreTarget::new(OWN_STORE, store))], upstream_store: None };
+        Targets { all: vec![Arc::new(StoreTransport::new(OWN_STORE, store))], upstream_store: None };
     match &settings.upstream.target {
         None => {}
-        Some(target @ (Target::Http(_) | Target::Https(_) | Target::Unix(_))) => {
-            let token = settings.upstream.token()?;
-            targets.all.push(Arc::new(GrpcTarget::new(&target.to_string(), token)?));
-        }
         Some(target @ Target::Redis(address)) => {
             let upstream = connect(address, settings, metrics)?;
-            targets.all.push(Arc::new(StoreTarget::new(target.to_string(), upstream.clone())));
+            targets.all.push(Arc::new(StoreTransport::new(target.to_string(), upstream.clone())));
             targets.upstream_store = Some(upstream);
         }
+        Some(target) => targets.all.push(Arc::new(GrpcTransport::new(target, settings.upstream.token()?)?)),
     }
     Ok(targets)
 }

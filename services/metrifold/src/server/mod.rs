@@ -35,7 +35,7 @@ pub(crate) enum ServerError {
     #[error(transparent)]
     Store(#[from] metrifold_store::StoreError),
     #[error("upstream.target: {0}")]
-    Target(#[from] metrifold_agent::TargetError),
+    Target(#[from] metrifold_push::TargetError),
     #[error("upstream.token: {0}")]
     Token(#[from] metrifold_channel::ChannelError),
     #[error("the agent ended: {0}")]

@@ -1,4 +1,4 @@
-//! Where sources are found.
+//! What a store has folded, asked for sources that must not be forgotten before.
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
@@ -6,50 +6,10 @@ use metrifold_model::{Incarnation, Namespace};
 use metrifold_session::Instant;
 use metrifold_store::{ShardIndex, Store, StoreError};
 
-use crate::{
-    AgentError, AgentStatus, Counts,
-    memory::SourceError,
-    source::{Held, Lanes, SourceKey},
-};
-
-/// A directory whose files are sources.
-pub(super) trait Place: Send {
-    /// Finds new sources, looks after the known ones, lets the finished ones go.
-    fn scan(&mut self, lanes: &Lanes, now: Instant) -> Result<(), AgentError>;
-
-    /// Lets go what every target has acknowledged to the last value.
-    fn release(&mut self, now: Instant) -> Result<(), AgentError>;
-
-    /// The sources that are pushed now.
-    fn held(&mut self) -> &mut dyn Held;
-
-    /// Leaves a source alone until it can be read again.
-    fn skip_unreadable(&mut self, key: SourceKey, error: &SourceError);
-
-    fn counts(&self) -> Counts;
-
-    /// Enters the counts where they belong.
-    fn report(&self, status: &mut AgentStatus);
-
-    /// What to call a source in the log.
-    fn name_of(&mut self, key: SourceKey) -> String;
-
-    /// Gives the directory up, because nothing is left to do; `false` if something has come up at this very moment.
-    fn leave(&mut self) -> Result<bool, AgentError>;
-
-    /// What the place wants to know of its store now.
-    fn question(&mut self, _now: Instant) -> Option<FoldQuestion> {
-        None
-    }
-
-    /// What [`FoldQuestion::answer`] said.
-    fn answered(&mut self, _answer: Result<FoldAnswer, StoreError>, _now: Instant) {}
-}
-
 /// How often a store is asked what it has folded.
 const QUESTION_INTERVAL: Duration = Duration::from_millis(500);
 
-/// When a place may ask its store: one question at a time, and not too often.
+/// When a directory may ask its store: one question at a time, and not too often.
 #[derive(Default)]
 pub(super) struct Asking {
     last: Option<Instant>,

@@ -12,7 +12,7 @@ use prometheus::Registry;
 use crate::snapshot::{LeftOut, Snapshot};
 
 /// Where values come from.
-pub(crate) enum Source {
+pub(crate) enum Origin {
     /// An ordinary registry, copied at every gather.
     Registry { registry: Registry, snapshot: Box<Snapshot> },
     /// Slots that the application writes itself.
@@ -24,15 +24,15 @@ pub(crate) enum Source {
 #[error("a collector in the registry panicked while it was gathered; the values of the gather before stand")]
 pub(crate) struct GatherPanic;
 
-impl Source {
+impl Origin {
     /// The values of now.
     pub(crate) fn gather(&mut self) -> (DescriptorList, Values, Result<(), GatherPanic>) {
         match self {
-            Source::Registry { registry, snapshot } => {
+            Origin::Registry { registry, snapshot } => {
                 let gathered = gather(registry).map(|families| snapshot.take(&families, unix_seconds()));
                 (snapshot.descriptors().clone(), snapshot.values().clone(), gathered)
             }
-            Source::Recorder(recorder) => {
+            Origin::Recorder(recorder) => {
                 let (descriptors, values) = recorder.snapshot();
                 (descriptors, values, Ok(()))
             }
@@ -42,8 +42,8 @@ impl Source {
     /// What was left out so far.
     pub(crate) fn left_out(&self) -> Vec<LeftOut> {
         match self {
-            Source::Registry { snapshot, .. } => snapshot.left_out(),
-            Source::Recorder(_) => Vec::new(),
+            Origin::Registry { snapshot, .. } => snapshot.left_out(),
+            Origin::Recorder(_) => Vec::new(),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The span of a push, in the application's own traces.
+//! The span of a push, in the traces of the process that makes it.
 
 use opentelemetry::{
     Context,
@@ -6,6 +6,8 @@ use opentelemetry::{
     trace::{SpanKind, Status, TraceContextExt, Tracer},
 };
 use tonic::{Request, metadata::MetadataMap};
+
+use crate::Unanswered;
 
 /// As in the servers' list of spans.
 const PUSH_SPAN: &str = "metrifold push";
@@ -17,7 +19,7 @@ impl PushSpan {
     /// Begins, and names itself to the collector in W3C headers.
     pub(crate) fn begin<T>(request: &mut Request<T>) -> PushSpan {
         // Asked for anew: the application may set its provider after this thread has begun.
-        let tracer: BoxedTracer = global::tracer("metrifold-client");
+        let tracer: BoxedTracer = global::tracer("metrifold");
         let span = tracer.span_builder(PUSH_SPAN).with_kind(SpanKind::Client).start(&tracer);
         let context = Context::new().with_span(span);
         inject(&context, request.metadata_mut());
@@ -25,9 +27,9 @@ impl PushSpan {
     }
 
     /// Ends, with the error if there is one.
-    pub(crate) fn end<T>(self, outcome: Result<T, String>) -> Result<T, String> {
+    pub(crate) fn end<T>(self, outcome: Result<T, Unanswered>) -> Result<T, Unanswered> {
         if let Err(error) = &outcome {
-            self.0.span().set_status(Status::error(error.clone()));
+            self.0.span().set_status(Status::error(error.to_string()));
         }
         self.0.span().end();
         outcome
@@ -45,5 +47,18 @@ fn inject(context: &Context, headers: &mut MetadataMap) {
         if let (false, Ok(value)) = (value.is_empty(), value.parse()) {
             headers.insert(name, value);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_span_that_nobody_records_has_no_headers() {
+        let mut request = Request::new(());
+        let span = PushSpan::begin(&mut request);
+        assert!(request.metadata().is_empty());
+        assert_eq!(span.end(Err::<(), _>(Unanswered("down".into()))), Err(Unanswered("down".into())));
     }
 }

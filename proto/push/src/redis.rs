@@ -1,0 +1,121 @@
+//! Pushes straight to Redis, by the scripts and codecs of `metrifold_redis`.
+
+use std::{collections::HashMap, time::Duration};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use metrifold_model::Namespace;
+use metrifold_redis::{
+    Client, ClientSettings, PushScript, PushSettings, RedisAddress, RedisError, ReplyError, keys,
+    parse_push_reply,
+};
+use metrifold_session::{Answer, Push};
+use parking_lot::Mutex;
+
+use crate::{
+    TargetError, Transport, Unanswered,
+    attempt::{CONNECT_TIMEOUT, Connection, in_time},
+};
+
+/// Longest wait for one command; that of an attempt is shorter, except for very large pushes.
+const COMMAND_TIMEOUT: Duration = Duration::from_secs(30);
+/// Longest pause after a failed attempt to connect: there are pauses between pushes too.
+const RECONNECT_MAX: Duration = Duration::from_millis(250);
+
+/// Pushes to whichever Redis process holds a source's shard: one server, behind Sentinel, or a Cluster.
+pub struct RedisTransport {
+    name: String,
+    settings: ClientSettings,
+    connection: Connection<Client>,
+    /// How many shards a namespace has, once a server role has said so.
+    shards: Mutex<HashMap<Namespace, u16>>,
+}
+
+impl RedisTransport {
+    /// Connects at the first push.
+    ///
+    /// # Errors
+    /// If the files that the address names cannot be used.
+    pub fn new(address: &RedisAddress) -> Result<Self, TargetError> {
+        let settings = ClientSettings {
+            connect_timeout: CONNECT_TIMEOUT,
+            reconnect_max: RECONNECT_MAX,
+            ..ClientSettings::new(address.clone())
+        };
+        let transport = RedisTransport {
+            name: address.to_string(),
+            settings,
+            connection: Connection::default(),
+            shards: Mutex::default(),
+        };
+        let invalid = |error: RedisError| TargetError::Invalid {
+            given: address.to_string(),
+            reason: error.to_string(),
+        };
+        transport.client().map_err(invalid)?;
+        Ok(transport)
+    }
+
+    fn client(&self) -> Result<std::sync::Arc<Client>, RedisError> {
+        self.connection.get(|| Client::new(self.settings.clone()))
+    }
+
+    async fn send(&self, client: &Client, namespace: &Namespace, push: &Push) -> Result<Answer, Unanswered> {
+        let shards = self.shards(client, namespace).await.map_err(|error| Unanswered::because(&error))?;
+        let Some(shards) = shards else { return Ok(Answer::Sealed) };
+        let shard = keys::shard_of(push.incarnation, shards);
+        let call = PushScript::new(namespace, shard, PushSettings::new(shards)).call(push);
+        let reply = client.script(&call, COMMAND_TIMEOUT).await;
+        match parse_push_reply(&reply.map_err(|error| Unanswered::because(&error))?) {
+            // Wiped, or empty after a restart: whoever opens it next may choose another number, and must find us.
+            Ok(Answer::Sealed) | Err(ReplyError::Shards { .. }) => {
+                self.shards.lock().remove(namespace);
+                Ok(Answer::Sealed)
+            }
+            answer => answer.map_err(|error| Unanswered::because(&error)),
+        }
+    }
+
+    /// How many shards there are; `None` if no server role has opened the namespace yet.
+    async fn shards(&self, client: &Client, namespace: &Namespace) -> Result<Option<u16>, RedisError> {
+        let known = self.shards.lock().get(namespace).copied();
+        if known.is_some() {
+            return Ok(known);
+        }
+        let meta = keys::meta(namespace);
+        let reply = command(client, &meta, ["HGET", &meta, keys::META_SHARDS]).await?;
+        let shards = reply.first().and_then(|word| std::str::from_utf8(word).ok()?.parse().ok());
+        match shards {
+            Some(shards) => drop(self.shards.lock().insert(namespace.clone(), shards)),
+            // Users without a right to the index are found by the servers' settings.
+            None => {
+                let words = ["SADD", keys::NAMESPACES, namespace.as_str()];
+                let _ = command(client, keys::NAMESPACES, words).await;
+            }
+        }
+        Ok(shards)
+    }
+}
+
+async fn command(client: &Client, key: &str, words: [&str; 3]) -> Result<Vec<Bytes>, RedisError> {
+    let words = words.map(|word| Bytes::copy_from_slice(word.as_bytes())).to_vec();
+    client.command(key, words, COMMAND_TIMEOUT).await
+}
+
+#[async_trait]
+impl Transport for RedisTransport {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    async fn push(&self, namespace: &Namespace, push: &Push) -> Result<Answer, Unanswered> {
+        let client = self.client().map_err(|error| Unanswered::because(&error))?;
+        match in_time(push, self.send(&client, namespace, push)).await {
+            Ok(answered) => answered,
+            Err(hung) => {
+                self.connection.give_up(&client);
+                Err(hung.into())
+            }
+        }
+    }
+}
