@@ -217,3 +217,25 @@ fn rust_files(folder: &Path) -> Result<Vec<PathBuf>> {
     }
     Ok(files)
 }
+
+/// What the papers call by its path must be there.
+#[test]
+fn the_papers_name_only_files_that_are_there() -> Result<()> {
+    let mut named = 0;
+    for paper in
+        ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "clients/README.md", "clients/python/README.md"]
+    {
+        let text = std::fs::read_to_string(repository().join(paper))?;
+        for path in text.split('`').skip(1).step_by(2).filter(|code| is_path(code)) {
+            named += 1;
+            ensure!(repository().join(path).exists(), "{paper} names {path}, which is not there");
+        }
+    }
+    ensure!(named > 40, "only {named} paths were found: they are written in another way now");
+    Ok(())
+}
+
+fn is_path(code: &str) -> bool {
+    ["clients/", "proto/", "services/", "docs/", "deploy/"].iter().any(|top| code.starts_with(top))
+        && code.chars().all(|letter| letter.is_ascii_alphanumeric() || "/._-".contains(letter))
+}

@@ -7,7 +7,7 @@ use metrifold_admin::HealthQuestion;
 use metrifold_demo::{DemoSettings, WorkerArguments};
 use metrifold_model::Incarnation;
 
-use crate::config::{Inputs, Layer};
+use crate::config::{Inputs, Layer, RedisFlags, ServerFlags};
 
 /// One correct Prometheus scrape over many worker processes.
 #[derive(Debug, Parser)]
@@ -77,19 +77,15 @@ pub struct AdminArguments {
     /// Configuration file, TOML or YAML.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Redis as the store [redis.url].
-    #[arg(long, value_name = "URL")]
-    pub redis_url: Option<String>,
-    /// The namespace [redis.namespace].
-    #[arg(long, value_name = "NAME")]
-    pub namespace: Option<String>,
+    /// Which Redis, and which namespace in it.
+    #[command(flatten)]
+    pub flags: RedisFlags,
 }
 
 impl AdminArguments {
     /// Everything that settings are read from, the process's environment included.
     pub fn inputs(&self) -> Inputs {
-        let AdminArguments { config, redis_url, namespace } = self.clone();
-        ServerArguments { config, redis_url, namespace, ..ServerArguments::default() }.inputs()
+        inputs(self.config.clone(), self.flags.0.clone())
     }
 }
 
@@ -132,36 +128,9 @@ pub struct ServerArguments {
     /// Configuration file, TOML or YAML.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Address for HTTP and gRPC; port 0 takes a free one [http.listen].
-    #[arg(long, value_name = "HOST:PORT")]
-    pub listen: Option<String>,
-    /// Unix socket that serves the same [http.unix_socket].
-    #[arg(long, value_name = "PATH")]
-    pub unix_socket: Option<String>,
-    /// Where the embedded store keeps its archive over restarts [store.data_dir].
-    #[arg(long, value_name = "DIR")]
-    pub data_dir: Option<String>,
-    /// Redis as the store [redis.url].
-    #[arg(long, value_name = "URL")]
-    pub redis_url: Option<String>,
-    /// Namespace that is served by default [redis.namespace].
-    #[arg(long, value_name = "NAME")]
-    pub namespace: Option<String>,
-    /// Directory of this host's segments [agent.segment_dir].
-    #[arg(long, value_name = "DIR")]
-    pub segment_dir: Option<String>,
-    /// Directory that prometheus_client's multiprocess mode writes; an empty one is none [agent.multiproc_dir].
-    #[arg(long, value_name = "DIR")]
-    pub multiproc_dir: Option<String>,
-    /// Where to push this host's sources on to: http(s)://…, unix:… or redis://… [upstream.target].
-    #[arg(long, value_name = "URL")]
-    pub to: Option<String>,
-    /// End by itself after the last segment has ended [agent.exit_when_idle].
-    #[arg(long)]
-    pub exit_when_idle: bool,
-    /// Append the log to this file instead of stderr [log.file].
-    #[arg(long, value_name = "PATH")]
-    pub log_file: Option<String>,
+    /// Those of settings.
+    #[command(flatten)]
+    pub flags: ServerFlags,
     /// Go on in the background, in a session of its own; returns once it is ready.
     #[arg(long)]
     pub detach: bool,
@@ -173,30 +142,12 @@ pub struct ServerArguments {
 impl ServerArguments {
     /// Everything that settings are read from, the process's environment included.
     pub fn inputs(&self) -> Inputs {
-        Inputs { file: self.config.clone(), environment: environment(), flags: self.layer() }
+        inputs(self.config.clone(), self.flags.0.clone())
     }
+}
 
-    fn layer(&self) -> Layer {
-        let idle = self.exit_when_idle.then(|| "true".to_owned());
-        let mut layer = Layer::default();
-        for (key, flag, value) in [
-            ("http.listen", "--listen", &self.listen),
-            ("http.unix_socket", "--unix-socket", &self.unix_socket),
-            ("store.data_dir", "--data-dir", &self.data_dir),
-            ("redis.url", "--redis-url", &self.redis_url),
-            ("redis.namespace", "--namespace", &self.namespace),
-            ("agent.segment_dir", "--segment-dir", &self.segment_dir),
-            ("agent.multiproc_dir", "--multiproc-dir", &self.multiproc_dir),
-            ("upstream.target", "--to", &self.to),
-            ("agent.exit_when_idle", "--exit-when-idle", &idle),
-            ("log.file", "--log-file", &self.log_file),
-        ] {
-            if let Some(value) = value {
-                layer.set(key, value.as_str(), format!("the flag {flag}"));
-            }
-        }
-        layer
-    }
+fn inputs(file: Option<PathBuf>, flags: Layer) -> Inputs {
+    Inputs { file, environment: environment(), flags }
 }
 
 /// Variables that are not UTF-8 cannot be settings.
@@ -220,20 +171,11 @@ mod tests {
 
     #[test]
     fn every_flag_reaches_its_setting() {
-        let arguments = ServerArguments {
-            listen: Some("127.0.0.1:1".into()),
-            unix_socket: Some("/run/m.sock".into()),
-            redis_url: Some("redis://cache:1/0".into()),
-            namespace: Some("shop".into()),
-            segment_dir: Some("/segments".into()),
-            multiproc_dir: Some("/files".into()),
-            to: Some("http://up:1".into()),
-            exit_when_idle: true,
-            log_file: Some("/log".into()),
-            ..ServerArguments::default()
-        };
-        let inputs = Inputs { flags: arguments.layer(), ..Inputs::default() };
-        let shown = load(&inputs).expect("a good configuration").show();
+        let words = [
+            "metrifold serve --listen 127.0.0.1:1 --unix-socket /run/m.sock --redis-url redis://cache:1/0 --namespace shop",
+            "--segment-dir /segments --multiproc-dir /files --to http://up:1 --exit-when-idle --log-file /log",
+        ];
+        let shown = shown(&words.join(" "));
         for line in [
             "http.listen = 127.0.0.1:1  # the flag --listen",
             "http.unix_socket = /run/m.sock  # the flag --unix-socket",
@@ -247,10 +189,22 @@ mod tests {
         ] {
             assert!(shown.contains(line), "{line} is missing in {shown}");
         }
-        let inputs = Inputs {
-            flags: ServerArguments { data_dir: Some("/data".into()), ..Default::default() }.layer(),
-            ..Inputs::default()
+        assert!(self::shown("metrifold serve --data-dir /data").contains("store.data_dir = /data"));
+        assert!(
+            self::shown("metrifold agent --exit-when-idle=false").contains("agent.exit_when_idle = false")
+        );
+        let workers = Cli::try_parse_from("metrifold workers --redis-url redis://r --namespace n".split(' '));
+        assert!(matches!(workers.expect("good").command, Command::Workers(_)));
+        assert!(Cli::try_parse_from(["metrifold", "workers", "--listen", "127.0.0.1:1"]).is_err());
+    }
+
+    fn shown(words: &str) -> String {
+        let (Command::Serve(arguments) | Command::Agent(arguments)) =
+            Cli::try_parse_from(words.split(' ')).expect("good").command
+        else {
+            panic!("a role")
         };
-        assert!(load(&inputs).expect("a good configuration").show().contains("store.data_dir = /data"));
+        let inputs = Inputs { flags: arguments.flags.0, ..Inputs::default() };
+        load(&inputs).expect("a good configuration").show()
     }
 }

@@ -6,29 +6,11 @@ use metrifold_redis::RedisAddress;
 
 use super::{ConfigProblem, Layer, keys, load::nearest};
 
-/// Read by workers; servers know these names so that one environment can serve both.
-const CLIENT_VARIABLES: [&str; 8] = [
-    "METRIFOLD_TARGET",
-    "METRIFOLD_NAMESPACE",
-    "METRIFOLD_INSTANCE",
-    "METRIFOLD_PUSH_INTERVAL",
-    "METRIFOLD_EXIT_TIMEOUT",
-    "METRIFOLD_LABELS",
-    "METRIFOLD_TOKEN",
-    "METRIFOLD_TOKEN_FILE",
-];
+/// Read by workers alone; servers know these names so that one environment can serve both.
+const CLIENT_VARIABLES: [&str; 3] = ["METRIFOLD_TARGET", "METRIFOLD_EXIT_TIMEOUT", "METRIFOLD_LABELS"];
 
 /// Read by what starts servers: the Python package and the test harness.
 const STARTER_VARIABLES: [&str; 2] = ["METRIFOLD_BINARY", "METRIFOLD_VENV"];
-
-/// The guide's TLS, and our names for it.
-const SSL_VARIABLES: [(&str, &str); 5] = [
-    ("PROMETHEUS_SSL_CERTFILE", "web.cert_file"),
-    ("PROMETHEUS_SSL_KEYFILE", "web.key_file"),
-    ("PROMETHEUS_SSL_CLIENT_CAFILE", "web.client_ca_file"),
-    ("PROMETHEUS_SSL_CLIENT_CAPATH", "web.client_ca_path"),
-    ("PROMETHEUS_SSL_CLIENT_AUTH_REQUIRED", "web.client_auth_required"),
-];
 
 const PREFIX: &str = "METRIFOLD_";
 
@@ -47,11 +29,11 @@ pub(super) fn read(variables: &[(String, String)]) -> Environment {
     let given: BTreeMap<&str, &str> = pairs.filter(|(_, value)| !value.is_empty()).collect();
     let mut environment = Environment::default();
     environment.read_listen(&given);
-    environment.read_ssl(&given);
     environment.read_redis(&given);
     environment.read_sidecar(&given);
-    environment.read_files(&given);
-    environment.read_client(&given);
+    environment.read_target(&given);
+    environment.read_named(&given);
+    environment.refuse_unknown_ssl(&given);
     environment.read_own(&given);
     environment
 }
@@ -92,30 +74,12 @@ impl Environment {
                 Err(error) => self.refuse("redis.url", "REDIS_*", error.to_string()),
             }
         }
-        match given.get("REDIS_KEY_PREFIX") {
-            Some(prefix) => self.set("redis.namespace", *prefix, "REDIS_KEY_PREFIX"),
-            // Where workers with the same variables push.
-            None if is_enabled => self.set("redis.namespace", "gunicorn", "REDIS_ENABLED"),
-            None => {}
+        if is_enabled {
+            // Where workers with the same variables push, unless they name another.
+            self.set("redis.namespace", "gunicorn", "REDIS_ENABLED");
         }
         if let Some(seconds) = given.get("REDIS_TTL_SECONDS") {
             self.set("workers.ttl", format!("{seconds}s"), "REDIS_TTL_SECONDS");
-        }
-        if let Some(text) = given.get("REDIS_TTL_DISABLED") {
-            self.set("workers.ttl_disabled", *text, "REDIS_TTL_DISABLED");
-        }
-    }
-
-    fn read_ssl(&mut self, given: &BTreeMap<&str, &str>) {
-        for (name, value) in given.range("PROMETHEUS_SSL_".."PROMETHEUS_SSL`") {
-            match SSL_VARIABLES.iter().find(|(known, _)| known == name) {
-                Some((_, key)) => self.set(*key, *value, *name),
-                None => self.problems.push(ConfigProblem::Unknown {
-                    key: (*name).to_owned(),
-                    origin: "the environment".into(),
-                    suggestion: nearest(name, SSL_VARIABLES.iter().map(|(known, _)| *known)),
-                }),
-            }
         }
     }
 
@@ -132,46 +96,41 @@ impl Environment {
         }
     }
 
-    fn read_files(&mut self, given: &BTreeMap<&str, &str>) {
-        // prometheus_client still knows the name in small letters.
-        for name in ["prometheus_multiproc_dir", "PROMETHEUS_MULTIPROC_DIR"] {
-            if let Some(directory) = given.get(name) {
-                self.set("agent.multiproc_dir", *directory, name);
-            }
-        }
-        if let Some(text) = given.get("CLEANUP_DB_FILES") {
-            self.set("agent.cleanup", *text, "CLEANUP_DB_FILES");
+    fn read_target(&mut self, given: &BTreeMap<&str, &str>) {
+        let target = given.get("METRIFOLD_TARGET").and_then(|target| target.strip_prefix("local:"));
+        if let Some(directory) = target {
+            self.set("agent.segment_dir", directory, "METRIFOLD_TARGET");
         }
     }
 
-    fn read_client(&mut self, given: &BTreeMap<&str, &str>) {
-        if let Some(directory) =
-            given.get("METRIFOLD_TARGET").and_then(|target| target.strip_prefix("local:"))
-        {
-            self.set("agent.segment_dir", directory, "METRIFOLD_TARGET");
-        }
-        if let Some(namespace) = given.get("METRIFOLD_NAMESPACE") {
-            self.set("redis.namespace", *namespace, "METRIFOLD_NAMESPACE");
-        }
-        for (name, key) in
-            [("METRIFOLD_TOKEN", "upstream.token"), ("METRIFOLD_TOKEN_FILE", "upstream.token_file")]
-        {
+    /// Variables that stand for one setting each.
+    fn read_named(&mut self, given: &BTreeMap<&str, &str>) {
+        for (key, name) in named() {
             if let Some(value) = given.get(name) {
                 self.set(key, *value, name);
             }
         }
-        if let Some(instance) = given.get("METRIFOLD_INSTANCE") {
-            self.set("agent.instance", *instance, "METRIFOLD_INSTANCE");
-        }
-        if let Some(interval) = given.get("METRIFOLD_PUSH_INTERVAL") {
-            self.set("agent.push_interval", *interval, "METRIFOLD_PUSH_INTERVAL");
+    }
+
+    fn refuse_unknown_ssl(&mut self, given: &BTreeMap<&str, &str>) {
+        for (name, _) in given.range("PROMETHEUS_SSL_".."PROMETHEUS_SSL`") {
+            if !named().any(|(_, known)| known == *name) {
+                let ssl =
+                    named().map(|(_, known)| known).filter(|known| known.starts_with("PROMETHEUS_SSL_"));
+                self.problems.push(ConfigProblem::Unknown {
+                    key: (*name).to_owned(),
+                    origin: "the environment".into(),
+                    suggestion: nearest(name, ssl),
+                });
+            }
         }
     }
 
     fn read_own(&mut self, given: &BTreeMap<&str, &str>) {
         for (name, value) in given.range(PREFIX..) {
             let Some(rest) = name.strip_prefix(PREFIX) else { break };
-            if CLIENT_VARIABLES.contains(name) || STARTER_VARIABLES.contains(name) {
+            let is_named = named().any(|(_, known)| known == *name);
+            if is_named || CLIENT_VARIABLES.contains(name) || STARTER_VARIABLES.contains(name) {
                 continue;
             }
             match rest.split_once("__") {
@@ -198,9 +157,19 @@ impl Environment {
     }
 }
 
+/// Settings, and the variables that stand for them besides their own.
+fn named() -> impl Iterator<Item = (&'static str, &'static str)> {
+    keys::ALL.iter().flat_map(|key| key.variables.iter().map(|variable| (key.name, *variable)))
+}
+
+/// The variable of a setting.
+pub(super) fn variable_of(key: &str) -> String {
+    format!("{PREFIX}{}", key.to_uppercase().replace('.', "__"))
+}
+
 fn nearest_variable(name: &str) -> Option<String> {
-    let settings =
-        keys::ALL.iter().map(|key| format!("{PREFIX}{}", key.name.to_uppercase().replace('.', "__")));
-    let names: Vec<String> = settings.chain(CLIENT_VARIABLES.map(str::to_owned)).collect();
+    let settings = keys::ALL.iter().map(|key| variable_of(key.name));
+    let others = named().map(|(_, known)| known).chain(CLIENT_VARIABLES).map(str::to_owned);
+    let names: Vec<String> = settings.chain(others.filter(|name| name.starts_with(PREFIX))).collect();
     nearest(name, names.iter().map(String::as_str))
 }

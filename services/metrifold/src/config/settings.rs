@@ -17,7 +17,8 @@ use super::{ConfigProblem, Secret};
 /// Push intervals that `store.settle` waits by default.
 const SETTLE_INTERVALS: u32 = 3;
 
-/// Everything that can be set, section by section. See `metrifold check-config` for keys and effective values.
+/// Everything that can be set, section by section. What each setting means stands in the list of `keys.rs`, and in
+/// `docs/reference/settings.md`; the defaults are those of the sections.
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
     /// `http.*`
@@ -43,9 +44,9 @@ pub struct Settings {
 /// The one listener for HTTP and gRPC.
 #[derive(Clone, Debug)]
 pub struct HttpSection {
-    /// Address to listen on; port 0 takes a free one. Default 127.0.0.1:9091.
+    /// `http.listen`
     pub listen: SocketAddr,
-    /// Path of a unix socket that serves the same.
+    /// `http.unix_socket`
     pub unix_socket: Option<PathBuf>,
 }
 
@@ -58,17 +59,17 @@ impl Default for HttpSection {
 /// Who may come in: a file of rules, or certificate files alone.
 #[derive(Clone, Debug, Default)]
 pub struct WebSection {
-    /// A `web.config.yml` as Prometheus's exporters read it. None: plain text, and everybody may come in.
+    /// `web.config_file`
     pub config_file: Option<PathBuf>,
-    /// The server's certificate, without a `web.config.yml`.
+    /// `web.cert_file`
     pub cert_file: Option<PathBuf>,
-    /// Its key.
+    /// `web.key_file`
     pub key_file: Option<PathBuf>,
-    /// Authorities of clients, in one file.
+    /// `web.client_ca_file`
     pub client_ca_file: Option<PathBuf>,
-    /// Authorities of clients, in the files of a directory.
+    /// `web.client_ca_path`
     pub client_ca_path: Option<PathBuf>,
-    /// Whether clients must show a certificate of these authorities. Default false.
+    /// `web.client_auth_required`
     pub client_auth_required: bool,
 }
 
@@ -125,11 +126,11 @@ impl WebSection {
 /// The embedded store, and how any store comes back.
 #[derive(Clone, Debug)]
 pub struct StoreSection {
-    /// Where the embedded store keeps archive and tombstones over a restart. None: in memory only.
+    /// `store.data_dir`
     pub data_dir: Option<PathBuf>,
-    /// Time that others are given to bring something newer after a store came back. Default 3 push intervals.
+    /// `store.settle`
     pub settle: Option<Duration>,
-    /// How long a server with an empty memory waits before it opens a store that came back empty. Default 2 s.
+    /// `store.restore_grace`
     pub restore_grace: Duration,
 }
 
@@ -142,11 +143,11 @@ impl Default for StoreSection {
 /// Redis as the store.
 #[derive(Clone, Debug)]
 pub struct RedisSection {
-    /// Address of the Redis that is the store; none: the embedded store.
+    /// `redis.url`
     pub url: Option<RedisAddress>,
-    /// The namespace that sources go to and `/metrics` shows unless they say otherwise. Default `metrifold`.
+    /// `redis.namespace`
     pub namespace: Namespace,
-    /// Shards that a namespace is split into. Must be the same for every server and pusher of one Redis. Default 1.
+    /// `redis.shards`
     pub shards: u16,
 }
 
@@ -159,11 +160,11 @@ impl Default for RedisSection {
 /// Where this host's sources are pushed on to.
 #[derive(Clone, Debug, Default)]
 pub struct UpstreamSection {
-    /// `http://host:port`, `https://host:port`, `unix:/path.sock` or `redis://…`; none: nowhere.
+    /// `upstream.target`
     pub target: Option<Target>,
-    /// What is shown to a collector that asks for credentials. Default `METRIFOLD_TOKEN`.
+    /// `upstream.token`
     pub token: Option<Secret>,
-    /// A file that holds it, read again when it changes. Default `METRIFOLD_TOKEN_FILE`.
+    /// `upstream.token_file`
     pub token_file: Option<PathBuf>,
 }
 
@@ -181,22 +182,21 @@ impl UpstreamSection {
 /// The watcher of the segment directory.
 #[derive(Clone, Debug)]
 pub struct AgentSection {
-    /// The directory; default `/dev/shm/metrifold-<uid>`, or the temporary directory where there is no `/dev/shm`.
+    /// `agent.segment_dir`
     pub segment_dir: PathBuf,
-    /// How long to go on after the last segment has ended, with `agent.exit_when_idle`. Default 10 s.
+    /// `agent.linger`
     pub linger: Duration,
-    /// Whether to end by itself after the last segment. Default false.
+    /// `agent.exit_when_idle`
     pub exit_when_idle: bool,
-    /// Time between two pushes of one source. Default 1 s.
+    /// `agent.push_interval`
     pub push_interval: Duration,
-    /// A directory that prometheus_client's multiprocess mode writes, served as it is. None, or empty: none.
+    /// `agent.multiproc_dir`
     pub multiproc_dir: Option<PathBuf>,
-    /// How the process of such a file is found dead: `pid`, or `off` for processes on other hosts or in other pid
-    /// namespaces, whose files live until they are removed. Default `pid`.
+    /// `agent.liveness`
     pub liveness: PidLiveness,
-    /// Whether such files are removed once their process is dead and their values are in the archive. Default false.
+    /// `agent.cleanup`
     pub cleanup: bool,
-    /// Host, pod or container of the processes that write such files. Default: this host's name.
+    /// `agent.instance`
     pub instance: Option<String>,
 }
 
@@ -221,22 +221,19 @@ pub(super) const ARCHIVE_LABELS_MAX: usize = 4;
 /// When workers count as dead and what is kept of them.
 #[derive(Clone, Debug)]
 pub struct WorkersSection {
-    /// Time after the last push at which a source counts as dead. Default 300 s.
+    /// `workers.ttl`
     pub ttl: Duration,
-    /// Whether only explicit ends count, and silence never. Default false.
+    /// `workers.ttl_disabled`
     pub ttl_disabled: bool,
-    /// How long a dead worker's own gauge series are shown. Default: `workers.ttl`.
+    /// `workers.gauge_retention`
     pub gauge_retention: Option<Duration>,
-    /// How long a dead source may come back without being counted twice. Default 24 h.
+    /// `workers.tombstone_lifetime`
     pub tombstone_lifetime: Duration,
-    /// Whether per-worker series carry the label `host` besides `pid`. Default false.
+    /// `workers.host_label`
     pub host_label: bool,
-    /// Series with any of these labels end with their worker: nothing of them is archived. The same for every server of a
-    /// namespace, and from its first use on: what was archived before stays. Default none.
+    /// `workers.per_worker_labels`
     pub per_worker_labels: LabelNames,
-    /// Labels of workers (`host`, and those of `METRIFOLD_LABELS`) that survive folding, so that views can be grouped by
-    /// them. Each combination of their values has archived series of its own; at most 4. The same
-    /// for every server of a namespace; what was archived before stays without them. Default none.
+    /// `workers.archive_labels`
     pub archive_labels: LabelNames,
 }
 
@@ -257,19 +254,15 @@ impl Default for WorkersSection {
 /// The merged view.
 #[derive(Clone, Debug)]
 pub struct ExporterSection {
-    /// Longest time that a scrape may take; Prometheus's own time-out counts if it is shorter. Default 10 s.
+    /// `exporter.scrape_timeout`
     pub scrape_timeout: Duration,
-    /// How old the last view may be that is shown where there can be no new one; zero: none, the answer is 503. For a
-    /// single exporter only: of several, each would show another. Default zero.
+    /// `exporter.serve_stale`
     pub serve_stale: Duration,
-    /// Whether `/metrics` shows this process's own metrics too, and not only `/-/metrics`. Default false: of several
-    /// exporters, each has its own.
+    /// `exporter.own_metrics`
     pub own_metrics: bool,
-    /// Whether `/metrics` shows the four metrics that gunicorn-prometheus-exporter's sidecar has of itself. `SIDECAR_MODE`.
-    /// Default false.
+    /// `exporter.sidecar_metrics`
     pub sidecar_metrics: bool,
-    /// Labels of workers that `/metrics` keeps where a scrape does not say `?group_by=`; of `workers.archive_labels`.
-    /// Default none.
+    /// `exporter.group_by`
     pub group_by: LabelNames,
 }
 
