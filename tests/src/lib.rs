@@ -25,7 +25,10 @@ pub use gunicorn::{Gunicorn, GunicornSettings};
 pub use ledger::{Ledger, worker_words};
 pub use link::{Link, Mode};
 pub use load::Load;
-pub use process::{Process, binary, children, eventually, free_port, kill, python, repository, rust_example};
+pub use process::{
+    Process, binary, children, eventually, eventually_async, free_port, kill, python, repository,
+    rust_example,
+};
 pub use prometheus::Prometheus;
 pub use redis::Redis;
 pub use scrape::{Scrape, get};

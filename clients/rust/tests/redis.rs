@@ -1,11 +1,6 @@
 //! Pushes straight to a real Redis.
 
-use std::{
-    net::TcpListener,
-    path::Path,
-    process::{Child, Command, Stdio},
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use metrifold_client::Pusher;
@@ -16,6 +11,7 @@ use metrifold_redis::{
 use metrifold_redis::{Client, ClientSettings};
 use metrifold_session::ShardSnapshot;
 use prometheus::{IntCounter, Registry};
+use rustix::process::Signal;
 
 const AMPLE: Duration = Duration::from_secs(20);
 /// Longer than any test: only flushes and ends push.
@@ -25,71 +21,29 @@ const SHARDS: u16 = 4;
 const NAMESPACE: &str = "shop";
 
 struct Redis {
-    process: Child,
-    port: u16,
-    directory: tempfile::TempDir,
+    server: metrifold_tests::Redis,
     runtime: tokio::runtime::Runtime,
-}
-
-impl Drop for Redis {
-    fn drop(&mut self) {
-        // A stopped process dies of SIGKILL all the same.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
 }
 
 impl Redis {
     fn start() -> Redis {
-        let port =
-            TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port").port();
-        let directory = tempfile::tempdir().expect("temporary");
+        let server = metrifold_tests::Redis::start().expect("redis-server is installed and starts");
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        let process = Redis::spawn(port, directory.path(), &[]);
-        let redis = Redis { process, port, directory, runtime };
-        redis.wait();
-        redis
-    }
-
-    fn spawn(port: u16, directory: &Path, more: &[&str]) -> Child {
-        let mut command = Command::new("redis-server");
-        command.args([
-            "--port",
-            &port.to_string(),
-            "--bind",
-            "127.0.0.1",
-            "--save",
-            "",
-            "--appendonly",
-            "no",
-        ]);
-        command.args(["--loglevel", "warning", "--dir"]).arg(directory).args(more);
-        command.stdout(Stdio::null()).spawn().expect("redis-server is installed")
-    }
-
-    fn wait(&self) {
-        let deadline = Instant::now() + AMPLE;
-        while std::net::TcpStream::connect(("127.0.0.1", self.port)).is_err() {
-            assert!(Instant::now() < deadline, "Redis does not start");
-            std::thread::yield_now();
-        }
+        Redis { server, runtime }
     }
 
     /// Kills it and starts another one, empty, on the same port.
     fn restart_empty(&mut self) {
-        self.process.kill().expect("alive");
-        self.process.wait().expect("our child");
-        self.process = Redis::spawn(self.port, self.directory.path(), &[]);
-        self.wait();
+        self.server.kill().expect("alive");
+        self.server.start_again().expect("it starts");
     }
 
-    fn signal(&self, signal: nix::sys::signal::Signal) {
-        let pid = nix::unistd::Pid::from_raw(i32::try_from(self.process.id()).expect("a pid"));
-        nix::sys::signal::kill(pid, signal).expect("alive");
+    fn signal(&self, signal: Signal) {
+        self.server.process().signal(signal).expect("alive");
     }
 
     fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}", self.port)
+        self.server.url()
     }
 
     fn client(&self) -> Client {
@@ -229,14 +183,14 @@ fn a_redis_that_hangs_delays_nothing_and_loses_nothing() {
     redis.open(1);
     let app = application(&redis.url(), OFTEN);
     app.pusher.flush(AMPLE).expect("answered");
-    redis.signal(nix::sys::signal::Signal::SIGSTOP);
+    redis.signal(Signal::STOP);
     let began = Instant::now();
     (0..1000).for_each(|_| app.counter.inc());
     app.pusher.status();
     assert!(began.elapsed() < Duration::from_millis(200), "{:?}", began.elapsed());
     // Longer than one attempt, so that at least one of them is given up.
     app.pusher.flush(Duration::from_secs(3)).expect_err("stopped");
-    redis.signal(nix::sys::signal::Signal::SIGCONT);
+    redis.signal(Signal::CONT);
     app.pusher.flush(AMPLE).expect("it goes on");
     assert_eq!(redis.total(), (1000.0, 1, 0));
 }
@@ -247,7 +201,7 @@ fn the_end_does_not_wait_for_a_redis_that_hangs() {
     redis.open(1);
     let app = application(&redis.url(), OFTEN);
     app.pusher.flush(AMPLE).expect("answered");
-    redis.signal(nix::sys::signal::Signal::SIGSTOP);
+    redis.signal(Signal::STOP);
     let began = Instant::now();
     drop(app.pusher);
     assert!(began.elapsed() < Duration::from_millis(1000), "{:?}", began.elapsed());
@@ -269,12 +223,9 @@ fn a_redis_that_forgot_the_script_is_asked_again_with_its_text() {
 
 #[test]
 fn a_wrong_password_is_told_without_showing_it() {
-    let mut redis = Redis::start();
-    redis.process.kill().expect("alive");
-    redis.process.wait().expect("our child");
-    redis.process = Redis::spawn(redis.port, redis.directory.path(), &["--requirepass", "right"]);
-    redis.wait();
-    let app = application(&format!("redis://:hunter2@127.0.0.1:{}", redis.port), OFTEN);
+    let redis = Redis::start();
+    redis.words(&["CONFIG", "SET", "requirepass", "right"]);
+    let app = application(&format!("redis://:hunter2@127.0.0.1:{}", redis.server.port()), OFTEN);
     let error = app.pusher.flush(Duration::from_millis(600)).expect_err("no access").to_string();
     assert!(error.to_lowercase().contains("password"), "{error}");
     assert!(!format!("{error} {:?}", app.pusher.status()).contains("hunter2"));

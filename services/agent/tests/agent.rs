@@ -399,11 +399,13 @@ async fn an_idle_agent_does_not_wait_for_ever_and_leaves_the_values_to_the_next(
     let settings = AgentSettings { exit_when_idle: true, linger: Duration::from_millis(10), ..quick() };
     let running = start(&segments, vec![target.clone()], settings.clone())?;
     let (began, ended) = worker.kill()?;
-    tokio::time::timeout(Duration::from_secs(10), running.task).await???;
+    tokio::time::timeout(Duration::from_secs(20), running.task).await???;
     ensure!(SegmentDirectory::open(&segments)?.segments()?.len() == 1, "the segment waits");
     target.is_down.store(false, Ordering::Relaxed);
-    let successor = start(&segments, vec![target], settings)?;
-    tokio::time::timeout(Duration::from_secs(10), successor.task).await???;
+    // It gives up after sixty times as long, which is to be more than a busy machine takes for one push.
+    let patient = AgentSettings { linger: Duration::from_millis(200), ..settings };
+    let successor = start(&segments, vec![target], patient)?;
+    tokio::time::timeout(Duration::from_secs(20), successor.task).await???;
     assert_exact(&store, &segments, began, ended).await
 }
 

@@ -219,7 +219,7 @@ async fn the_health_service_says_whether_the_store_can_be_used() -> Result<()> {
     ] {
         sender.send_replace(is_good);
         for service in ["", "metrifold.v1.Ingest"] {
-            support::eventually(|| async {
+            metrifold_tests::eventually_async(|| async {
                 let status = status(service).await?;
                 ensure!(status == expected, "{service:?} is {status:?}, not {expected:?}");
                 Ok(())

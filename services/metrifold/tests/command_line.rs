@@ -7,6 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use metrifold_tests::Redis;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
@@ -196,14 +197,7 @@ fn an_unreachable_redis_is_said_at_once_and_in_every_answer_without_its_password
 fn collector_and_exporter_meet_in_redis() {
     let files = directory();
     let socket = files.path().join("redis.sock");
-    let redis = Command::new("redis-server")
-        .args(["--port", "0", "--save", "", "--appendonly", "no", "--unixsocket"])
-        .arg(&socket)
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("redis-server is installed");
-    let _redis = Server { process: redis, address: String::new() };
+    let _redis = Redis::with(&["--unixsocket", &socket.display().to_string()], &[]).expect("Redis starts");
     let url = format!("redis+unix://{}", socket.display());
     let collector = Server::start("collector", &["--redis-url", &url]);
     let exporter = Server::start("exporter", &["--redis-url", &url]);

@@ -24,12 +24,12 @@ fn fresh(directory: Option<TempDir>, sources_max: usize) -> Fresh {
     Fresh { store: EmbeddedStore::open(settings).expect("the store opens"), _directory: directory }
 }
 
-async fn in_memory() -> Option<Fresh> {
-    Some(fresh(None, 1000))
+async fn in_memory() -> Fresh {
+    fresh(None, 1000)
 }
 
-async fn in_a_directory() -> Option<Fresh> {
-    Some(fresh(Some(tempfile::tempdir().expect("a temporary directory")), 1000))
+async fn in_a_directory() -> Fresh {
+    fresh(Some(tempfile::tempdir().expect("a temporary directory")), 1000)
 }
 
 mod memory {

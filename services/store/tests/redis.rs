@@ -31,9 +31,9 @@ impl Deref for Fresh {
     }
 }
 
-async fn fresh() -> Option<Fresh> {
-    let server = RedisServer::start().await?;
-    Some(Fresh { store: server.store(), _server: server })
+async fn fresh() -> Fresh {
+    let server = RedisServer::start();
+    Fresh { store: server.store(), _server: server }
 }
 
 metrifold_store::conformance_suite!(fresh);
@@ -42,9 +42,9 @@ metrifold_store::conformance_suite!(fresh);
 mod with_values_beside_records {
     use super::{Fresh, RedisServer};
 
-    async fn fresh() -> Option<Fresh> {
-        let server = RedisServer::start().await?;
-        Some(Fresh { store: server.store_with(|settings| settings.stage_above = 0), _server: server })
+    async fn fresh() -> Fresh {
+        let server = RedisServer::start();
+        Fresh { store: server.store_with(|settings| settings.stage_above = 0), _server: server }
     }
 
     metrifold_store::conformance_suite!(fresh);
@@ -64,14 +64,14 @@ async fn restore(store: &RedisStore, memory: Option<&ShardSnapshot>) -> CommitOu
 
 #[tokio::test]
 async fn sources_are_bounded() {
-    let Some(server) = RedisServer::start().await else { return };
+    let server = RedisServer::start();
     conformance::sources_are_bounded(&server.store_with(|settings| settings.sources_max = 3), 3).await;
 }
 
 // What proves that the script decides as `metrifold_session::accept`: the embedded store calls it.
 #[tokio::test]
 async fn the_scripts_decide_as_the_embedded_store() {
-    let Some(server) = RedisServer::start().await else { return };
+    let server = RedisServer::start();
     for seed in 1..=12 {
         server.command(&["FLUSHALL"]);
         let embedded = EmbeddedStore::open(EmbeddedSettings::default()).expect("the store opens");
@@ -84,7 +84,7 @@ async fn the_scripts_decide_as_the_embedded_store() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_stores_push_and_fold_at_once_and_stay_exact() {
-    let Some(server) = RedisServer::start().await else { return };
+    let server = RedisServer::start();
     let (one, two) = (server.store(), server.store());
     open(&one).await;
     conformance::two_stores_over_the_same_contents(&one, &two).await;
@@ -92,7 +92,7 @@ async fn two_stores_push_and_fold_at_once_and_stay_exact() {
 
 #[tokio::test]
 async fn nothing_is_stored_before_a_server_opens_a_namespace() {
-    let Some(server) = RedisServer::start().await else { return };
+    let server = RedisServer::start();
     let store = server.store();
     let mut source = TestSource::new(1);
     assert_eq!(source.send(&store, Payload::Hello).await, Answer::Sealed);
@@ -104,7 +104,7 @@ async fn nothing_is_stored_before_a_server_opens_a_namespace() {
 
 #[tokio::test]
 async fn a_redis_that_comes_back_empty_takes_nothing_until_it_is_restored_exactly() {
-    let Some(mut server) = RedisServer::start().await else { return };
+    let mut server = RedisServer::start();
     let store = server.store();
     open(&store).await;
     let mut living = TestSource::greet(1, &store, 5.0).await;
@@ -113,7 +113,7 @@ async fn a_redis_that_comes_back_empty_takes_nothing_until_it_is_restored_exactl
     ended.send_ok(&store, values(7.0)).await;
     let memory = snapshot(&store).await;
     server.kill();
-    server.start_again().await;
+    server.start_again();
     reachable(&store).await;
 
     living.push.seq = living.push.seq.next();
@@ -129,7 +129,7 @@ async fn a_redis_that_comes_back_empty_takes_nothing_until_it_is_restored_exactl
 
 #[tokio::test]
 async fn a_redis_that_comes_back_older_is_sealed_before_any_push_or_commit() {
-    let Some(mut server) = RedisServer::start().await else { return };
+    let mut server = RedisServer::start();
     let store = server.store();
     open(&store).await;
     let mut source = TestSource::greet(1, &store, 5.0).await;
@@ -137,7 +137,7 @@ async fn a_redis_that_comes_back_older_is_sealed_before_any_push_or_commit() {
     source.send_ok(&store, values(9.0)).await;
     let memory = snapshot(&store).await;
     server.kill();
-    server.start_again().await;
+    server.start_again();
     reachable(&store).await;
 
     assert_eq!(source.send(&store, values(10.0)).await, Answer::Sealed, "no snapshot was read in between");
@@ -153,7 +153,7 @@ async fn a_redis_that_comes_back_older_is_sealed_before_any_push_or_commit() {
 
 #[tokio::test]
 async fn a_second_server_with_a_newer_memory_replaces_what_the_first_restored() {
-    let Some(server) = RedisServer::start().await else { return };
+    let server = RedisServer::start();
     let (one, two) = (server.store(), server.store());
     open(&one).await;
     let mut source = TestSource::greet(1, &one, 5.0).await;
@@ -176,7 +176,7 @@ async fn a_second_server_with_a_newer_memory_replaces_what_the_first_restored() 
 
 #[tokio::test]
 async fn an_abandoned_restore_does_not_lose_what_was_pushed_before_it() {
-    let Some(server) = RedisServer::start().await else { return };
+    let server = RedisServer::start();
     let store = server.store();
     assert_eq!(restore(&store, None).await, CommitOutcome::Committed);
     TestSource::greet(1, &store, 5.0).await;
@@ -193,7 +193,7 @@ async fn an_abandoned_restore_does_not_lose_what_was_pushed_before_it() {
 
 #[tokio::test]
 async fn a_forgotten_script_is_sent_again() {
-    let Some(server) = RedisServer::start().await else { return };
+    let server = RedisServer::start();
     let store = server.store();
     open(&store).await;
     let mut source = TestSource::greet(1, &store, 5.0).await;
@@ -204,7 +204,7 @@ async fn a_forgotten_script_is_sent_again() {
 
 #[tokio::test]
 async fn a_full_redis_refuses_pushes_by_name_and_still_folds() {
-    let Some(server) = RedisServer::start().await else { return };
+    let server = RedisServer::start();
     let store = server.store();
     open(&store).await;
     let mut source = TestSource::greet(1, &store, 5.0).await;
@@ -231,7 +231,7 @@ async fn a_full_redis_refuses_pushes_by_name_and_still_folds() {
 
 #[tokio::test]
 async fn an_evicting_policy_is_refused_with_the_reason() {
-    let Some(server) = RedisServer::start().await else { return };
+    let server = RedisServer::start();
     let store = server.store();
     store.check().await.expect("the default policy does not evict");
     server.command(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]);
@@ -241,7 +241,7 @@ async fn an_evicting_policy_is_refused_with_the_reason() {
 
 #[tokio::test]
 async fn another_number_of_shards_is_refused_by_number() {
-    let Some(server) = RedisServer::start().await else { return };
+    let server = RedisServer::start();
     let (four, one) = (server.store_with(|settings| settings.shards = 4), server.store());
     for shard in 0..4 {
         let outcome = four.restore(&namespace(), ShardIndex(shard), None, NEVER).await;
@@ -264,7 +264,7 @@ async fn another_number_of_shards_is_refused_by_number() {
 
 #[tokio::test]
 async fn a_read_fetches_only_what_changed() {
-    let Some(server) = RedisServer::start().await else { return };
+    let server = RedisServer::start();
     let store = server.store();
     open(&store).await;
     let mut changing = TestSource::greet(1, &store, 5.0).await;
@@ -280,7 +280,7 @@ async fn a_read_fetches_only_what_changed() {
 
 #[tokio::test]
 async fn a_source_that_expired_unfolded_is_counted_as_lost() {
-    let Some(server) = RedisServer::start().await else { return };
+    let server = RedisServer::start();
     let store = server.store();
     open(&store).await;
     TestSource::greet(1, &store, 5.0).await;
@@ -296,7 +296,7 @@ async fn a_source_that_expired_unfolded_is_counted_as_lost() {
 /// Values beside a record live and die with it.
 #[tokio::test]
 async fn values_kept_beside_a_record_are_renewed_folded_and_missed() {
-    let Some(server) = RedisServer::start().await else { return };
+    let server = RedisServer::start();
     let store = server.store_with(|settings| settings.stage_above = 0);
     open(&store).await;
     let mut source = TestSource::greet(1, &store, 5.0).await;
@@ -342,7 +342,7 @@ async fn values_kept_beside_a_record_are_renewed_folded_and_missed() {
 /// others with whole servers and workers.
 #[tokio::test]
 async fn a_user_with_few_commands_may_keep_values_beside_records() {
-    let Some(server) = RedisServer::start().await else { return };
+    let server = RedisServer::start();
     let mut user = vec!["ACL", "SETUSER", "app", "on", ">pw"];
     let rights = "~metrifold:* -@all +eval +evalsha +hset +hget +hmget +hgetall +hsetnx +hdel +hlen +hincrby +zadd \
                   +zcard +zrange +zrem +set +get +rename +del +unlink +exists +pexpire +time +info +sadd +smembers";
@@ -360,7 +360,7 @@ async fn a_user_with_few_commands_may_keep_values_beside_records() {
 
 #[tokio::test]
 async fn damaged_contents_are_named_and_not_shown() {
-    let Some(server) = RedisServer::start().await else { return };
+    let server = RedisServer::start();
     let store = server.store();
     open(&store).await;
     TestSource::greet(1, &store, 5.0).await;
@@ -371,12 +371,12 @@ async fn damaged_contents_are_named_and_not_shown() {
 
 #[tokio::test]
 async fn a_redis_that_is_down_is_unavailable_and_comes_back_by_itself() {
-    let Some(mut server) = RedisServer::start().await else { return };
+    let mut server = RedisServer::start();
     server.kill();
     let store = server.store_with(|settings| settings.command_timeout = Duration::from_millis(200));
     let down = store.push(&namespace(), &TestSource::new(1).push).await.expect_err("nobody listens");
     assert!(down.is_retryable(), "{down}");
-    server.start_again().await;
+    server.start_again();
     reachable(&store).await;
     open(&store).await;
     TestSource::greet(1, &store, 5.0).await;
@@ -384,7 +384,7 @@ async fn a_redis_that_is_down_is_unavailable_and_comes_back_by_itself() {
 
 #[tokio::test]
 async fn passwords_are_checked_and_never_shown() {
-    let Some(server) = RedisServer::start().await else { return };
+    let server = RedisServer::start();
     server.command(&["CONFIG", "SET", "requirepass", "secret-one"]);
     let settings = |password: &str| {
         RedisSettings::new(format!("redis://:{password}@{}", server.address()).parse().expect("an address"))

@@ -7,7 +7,7 @@ use std::{
 
 use metrifold_redis::Client;
 
-use crate::support::{AMPLE, Server, client_within, command, command_within, eventually, free_port};
+use crate::support::{AMPLE, Server, client_within, command, command_within, eventually};
 
 struct Cluster {
     nodes: Vec<Server>,
@@ -17,7 +17,7 @@ impl Cluster {
     fn start() -> Cluster {
         let node = |_| {
             // The bus takes the port plus 10000 unless told otherwise, which may be taken or no port at all.
-            let bus = free_port().to_string();
+            let bus = metrifold_tests::free_port().expect("a free port").to_string();
             let cluster =
                 ["--cluster-enabled", "yes", "--cluster-node-timeout", "60000", "--cluster-port", &bus];
             Server::start(&[&["--port", "{port}"], &cluster[..]].concat())
@@ -74,7 +74,7 @@ async fn commands_reach_the_master_of_their_slot_while_another_hangs() {
     for key in &keys {
         command(&client, &["SET", key, "1"]).await.expect("each has a master");
     }
-    cluster.nodes[2].signal("-STOP");
+    cluster.nodes[2].signal(rustix::process::Signal::STOP);
     let short = Duration::from_millis(300);
     for _ in 0..3 {
         command_within(&client, &["GET", &keys[2]], short).await.expect_err("its master hangs");
@@ -84,7 +84,7 @@ async fn commands_reach_the_master_of_their_slot_while_another_hangs() {
             assert_eq!(reply[0], "1");
         }
     }
-    cluster.nodes[2].signal("-CONT");
+    cluster.nodes[2].signal(rustix::process::Signal::CONT);
     assert_eq!(eventually(&client, &["GET", &keys[2]]).await[0], "1");
 }
 

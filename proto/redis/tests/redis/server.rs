@@ -52,12 +52,12 @@ async fn a_server_that_hangs_costs_no_more_than_the_limit_and_is_used_again_when
     let server = Server::plain();
     let client = client_within(&format!("redis://127.0.0.1:{}", server.port), AMPLE).expect("good");
     command(&client, &["SET", "x", "1"]).await.expect("it answers");
-    server.signal("-STOP");
+    server.signal(rustix::process::Signal::STOP);
     let begun = Instant::now();
     let late = command_within(&client, &["GET", "x"], SHORT).await.expect_err("it hangs");
     assert!(late.to_string().contains("no answer within 200ms"), "{late}");
     assert!(begun.elapsed() < AMPLE);
-    server.signal("-CONT");
+    server.signal(rustix::process::Signal::CONT);
     assert_eq!(eventually(&client, &["GET", "x"]).await[0], "1");
 }
 

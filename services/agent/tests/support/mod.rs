@@ -4,7 +4,6 @@
 
 use std::{
     fs::File,
-    future::Future,
     os::unix::fs::FileExt,
     path::Path,
     process::{Child, Command, Stdio},
@@ -12,10 +11,10 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Result, ensure};
 use async_trait::async_trait;
 use metrifold_agent::{Agent, AgentError, AgentSettings, AgentStatus, StoreTransport};
 use metrifold_merge::{MergeOptions, merge};
@@ -195,19 +194,7 @@ pub(crate) fn start(
     Ok(Running { task, shutdown, status })
 }
 
-/// Tries until it succeeds, for at most twenty seconds.
-pub(crate) async fn eventually<T, F: Future<Output = Result<T>>>(
-    mut attempt: impl FnMut() -> F,
-) -> Result<T> {
-    let deadline = Instant::now() + Duration::from_secs(20);
-    loop {
-        match attempt().await {
-            Ok(value) => return Ok(value),
-            Err(error) if Instant::now() > deadline => bail!("not in time: {error}"),
-            Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
-        }
-    }
-}
+pub(crate) use metrifold_tests::eventually_async as eventually;
 
 /// Waits until the worker has counted something.
 pub(crate) async fn counted(worker: &Worker, least: u64) -> Result<()> {

@@ -4,12 +4,9 @@
 
 pub(crate) mod fragile;
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::sync::Arc;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use metrifold_merge::{MergeOptions, merge};
 use metrifold_model::Namespace;
 use metrifold_store::{EmbeddedSettings, EmbeddedStore, ShardIndex, Store};
@@ -26,18 +23,4 @@ pub(crate) async fn total(store: &dyn Store) -> Result<(f64, usize)> {
     let total =
         view.families.first().and_then(|family| family.samples().next()).map_or(0.0, |sample| sample.value);
     Ok((total, live))
-}
-
-/// Tries until it succeeds, for at most twenty seconds.
-pub(crate) async fn eventually<T, F: Future<Output = Result<T>>>(
-    mut attempt: impl FnMut() -> F,
-) -> Result<T> {
-    let deadline = Instant::now() + Duration::from_secs(20);
-    loop {
-        match attempt().await {
-            Ok(value) => return Ok(value),
-            Err(error) if Instant::now() > deadline => bail!("not in time: {error}"),
-            Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
-        }
-    }
 }

@@ -23,8 +23,8 @@ pub use push::{
 };
 pub use source::{TestSource, open, snapshot, total};
 
-/// Makes a test of every function of the suite. `$fresh` is an async function that returns `None` (with a reason
-/// printed) if the store cannot be had here, else a guard that dereferences to a fresh store.
+/// Makes a test of every function of the suite. `$fresh` is an async function that returns a guard which dereferences to a
+/// fresh store.
 #[macro_export]
 macro_rules! conformance_suite {
     ($fresh:path) => {
@@ -49,9 +49,8 @@ macro_rules! conformance_suite {
         $(
             #[tokio::test(flavor = "multi_thread")]
             async fn $name() {
-                if let Some(store) = $fresh().await {
-                    $crate::conformance::$name(&*store).await;
-                }
+                let store = $fresh().await;
+                $crate::conformance::$name(&*store).await;
             }
         )*
     };

@@ -1,14 +1,15 @@
 //! Real Redis servers on free ports.
 
 use std::{
-    net::TcpListener,
     path::Path,
-    process::{Child, Command, Stdio},
+    process::Command,
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
 use metrifold_redis::{Client, ClientSettings, RedisError, Reply};
+use metrifold_tests::{Process, free_port};
+use rustix::process::Signal;
 use tempfile::TempDir;
 
 /// How long anything may take that is not expected to fail.
@@ -16,7 +17,7 @@ pub(crate) const AMPLE: Duration = Duration::from_secs(20);
 
 /// A running server; killed when dropped.
 pub(crate) struct Server {
-    process: Child,
+    process: Process,
     pub(crate) port: u16,
     pub(crate) directory: TempDir,
 }
@@ -25,19 +26,16 @@ impl Server {
     /// One with these settings on top; `{port}` stands for its port, a free one, which it must listen on.
     pub(crate) fn start(settings: &[&str]) -> Server {
         let directory = tempfile::tempdir().expect("a temporary directory");
-        let port = free_port();
+        let port = free_port().expect("a free port");
         let mut command = Command::new("redis-server");
         command.args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--loglevel", "warning"]);
         command.args(settings.iter().map(|word| word.replace("{port}", &port.to_string())));
-        command.arg("--dir").arg(directory.path()).stdout(Stdio::null());
-        let process = command.spawn().expect("redis-server is installed");
-        let server = Server { process, port, directory };
-        let deadline = Instant::now() + AMPLE;
-        while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
-            assert!(Instant::now() < deadline, "redis-server does not listen");
-            std::thread::park_timeout(Duration::from_millis(10));
-        }
-        server
+        command.arg("--dir").arg(directory.path());
+        let process =
+            Process::start("redis", &mut command, directory.path()).expect("redis-server is installed");
+        let connect = || Ok(std::net::TcpStream::connect(("127.0.0.1", port))?);
+        metrifold_tests::eventually("redis-server listens", AMPLE, connect).expect("it starts");
+        Server { process, port, directory }
     }
 
     /// One on a plain port.
@@ -52,17 +50,8 @@ impl Server {
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
     }
 
-    pub(crate) fn signal(&self, name: &str) {
-        let pid = self.process.id().to_string();
-        let status = Command::new("kill").args([name, &pid]).status().expect("kill runs");
-        assert!(status.success(), "the server lives");
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+    pub(crate) fn signal(&self, signal: Signal) {
+        self.process.signal(signal).expect("the server lives");
     }
 }
 
@@ -100,11 +89,6 @@ pub(crate) async fn eventually(client: &Client, words: &[&str]) -> Reply {
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-}
-
-pub(crate) fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("it is bound").port()
 }
 
 /// A path as an option of an address.
