@@ -274,7 +274,7 @@ mod tests {
     use metrifold_model::{Incarnation, Namespace};
 
     use super::*;
-    use crate::recorder::{Recorder, RecorderMemory, RecorderSettings};
+    use crate::{Recorder, RecorderMemory, RecorderSettings};
 
     fn segment() -> (tempfile::TempDir, Recorder, PathBuf) {
         let directory = tempfile::tempdir().expect("temporary directory");

@@ -70,7 +70,12 @@ mod ownership;
 mod process;
 mod reader;
 mod recorder;
+mod settings;
+mod shared;
 mod slot;
+mod slot_state;
+mod state;
+mod status;
 mod writer;
 
 pub use directory::{
@@ -90,8 +95,8 @@ pub use multiproc::{MultiprocDirectory, MultiprocError};
 pub use ownership::generation as fork_generation;
 pub use process::ProcessIdentity;
 pub use reader::{Liveness, SegmentError, SegmentReader};
-pub use recorder::{
-    REFUSED_SLOTS_NAMED_MAX, Recorder, RecorderMemory, RecorderSettings, RecorderStatus, RefusedSlot,
-};
+pub use recorder::Recorder;
+pub use settings::RecorderSettings;
 pub use slot::Slot;
+pub use status::{REFUSED_SLOTS_NAMED_MAX, RecorderMemory, RecorderStatus, RefusedSlot};
 pub use writer::CreateError;

@@ -7,7 +7,7 @@
 //! 1. It is renamed into a hidden folder. Whoever opens the name after that makes a new file and counts from zero: another
 //!    source. Whoever opened it before has the old one open or mapped.
 //! 2. A second later, so that even an `open` that was under way is over, all processes are asked what they hold
-//!    ([`held_by`]). Nobody can come to hold the file any more, so who is not seen now has ended, and what it wrote is there.
+//!    ([`Holders`]). Nobody can come to hold the file any more, so who is not seen now has ended, and what it wrote is there.
 //! 3. Only then the file is read once more. Nobody holds it and it holds what was pushed: it is removed. Otherwise it gets
 //!    its name back and goes on as a source whose base is what was pushed; if the name is taken by now, it goes on where it
 //!    is, until its holder has ended.
@@ -28,16 +28,15 @@ use std::{
     time::Duration,
 };
 
-use metrifold_segment::{
-    ForeignError, ForeignReader, Held, ProcessIdentity, held_by, parse_file_name, processes,
-};
+use metrifold_segment::{ForeignError, ForeignReader, parse_file_name};
 use metrifold_session::Instant;
 
 use super::{
     Files,
     entry::EntryId,
-    kept::{Found, Kept, Stage},
+    holders::Holders,
     place_of,
+    stage::{Found, Kept, Stage},
 };
 use crate::{
     AgentError,
@@ -229,41 +228,4 @@ impl Files {
 fn is_same_file(one: &Path, other: &Path) -> bool {
     let identity = |path: &Path| std::fs::metadata(path).map(|metadata| (metadata.dev(), metadata.ino()));
     matches!((identity(one), identity(other)), (Ok(one), Ok(other)) if one == other)
-}
-
-/// Who holds what below the folder.
-pub(super) struct Holders {
-    by_process: Vec<(u32, Held)>,
-    /// Processes that this one may not look at.
-    closed: Vec<u32>,
-}
-
-impl Holders {
-    pub(super) fn look(folder: &Path) -> Holders {
-        let mut holders = Holders { by_process: Vec::new(), closed: Vec::new() };
-        let own = std::process::id();
-        for pid in processes().into_iter().filter(|pid| *pid != own) {
-            match held_by(pid, folder) {
-                Some(held) => holders.by_process.push((pid, held)),
-                None => holders.closed.push(pid),
-            }
-        }
-        holders
-    }
-
-    /// Whether somebody holds a file, and who if that can be told.
-    pub(super) fn of(
-        &self,
-        path: &Path,
-        inode: Option<(u64, u64)>,
-        process: &str,
-    ) -> Option<Option<ProcessIdentity>> {
-        let holder = self.by_process.iter().find(|(_, held)| held.holds(path, inode));
-        match holder {
-            Some((pid, _)) => Some(ProcessIdentity::of(*pid)),
-            None => {
-                self.closed.iter().find(|pid| pid.to_string() == process).map(|pid| ProcessIdentity::of(*pid))
-            }
-        }
-    }
 }

@@ -11,12 +11,14 @@
 //! 4. **Leaving**, with clean-up; see [`leaving`].
 
 mod entry;
+mod holders;
 mod kept;
 mod leaving;
 mod ledger;
 mod memory;
 mod owners;
 mod settings;
+mod stage;
 #[cfg(test)]
 mod tests;
 
@@ -43,10 +45,10 @@ pub use settings::{FilesSettings, PidLiveness};
 
 use self::{
     entry::{End, Entry, EntryId, Head},
-    kept::{Kept, Stage},
     ledger::Ledger,
     memory::FileMemory,
     owners::{Owner, Owners},
+    stage::{Kept, Stage},
 };
 use crate::{
     AgentError, AgentStatus, Counts,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use metrifold_redis::RedisAddress;
 
-use super::{ConfigProblem, Layer, keys, load::nearest};
+use super::{ConfigProblem, Layer, keys, suggest::nearest};
 
 /// Read by workers alone; servers know these names so that one environment can serve both.
 const CLIENT_VARIABLES: [&str; 3] = ["METRIFOLD_TARGET", "METRIFOLD_EXIT_TIMEOUT", "METRIFOLD_LABELS"];

@@ -8,10 +8,7 @@ use std::{
 use config::{Config, ConfigError, Map, Source, Value, ValueKind};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::{ConfigErrors, ConfigProblem, Layer, Settings, environment, file, guide, keys};
-
-/// How similar an existing name must be to be suggested (Jaro-Winkler, as clap does for flags).
-const SUGGESTION_SIMILARITY_MIN: f64 = 0.7;
+use super::{ConfigErrors, ConfigProblem, Layer, Settings, environment, file, guide, keys, suggest::nearest};
 
 /// Everything that settings are read from. Not printable: it holds secrets.
 #[derive(Clone, Default)]
@@ -146,13 +143,4 @@ fn apply(settings: &mut Settings, key: &str, value: &Value, origin: &str) -> Res
     };
     let text = value.clone().into_string().map_err(|_| problem("one value is expected here".into()))?;
     (known.set)(settings, &text).map_err(problem)
-}
-
-/// The name most like `given`, if any is like it at all.
-pub(super) fn nearest<'a>(given: &str, names: impl Iterator<Item = &'a str>) -> Option<String> {
-    names
-        .map(|name| (strsim::jaro_winkler(given, name), name))
-        .filter(|(similarity, _)| *similarity > SUGGESTION_SIMILARITY_MIN)
-        .max_by(|one, two| one.0.total_cmp(&two.0))
-        .map(|(_, name)| name.to_owned())
 }

@@ -14,6 +14,7 @@ mod load;
 mod reference;
 mod secret;
 mod settings;
+mod suggest;
 
 pub use error::{ConfigErrors, ConfigProblem};
 pub use flags::{Flags, RedisFlags, ServerFlags};

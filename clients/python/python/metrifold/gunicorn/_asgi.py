@@ -5,13 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from . import routes
-from ._worker_metrics import length
-
-if TYPE_CHECKING:
-    from ._measured import Measured
+from ._worker_metrics import MeasuredWorker, length
 
 Message = dict[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -21,7 +18,7 @@ Send = Callable[[Message], Awaitable[None]]
 class MeasuredApplication:
     """An ASGI 3 application whose HTTP requests are counted. WebSockets and the lifespan pass by."""
 
-    def __init__(self, application: Any, worker: Measured, *, counts: bool) -> None:
+    def __init__(self, application: Any, worker: MeasuredWorker, *, counts: bool) -> None:
         assert worker.metrics is not None
         self._application = application
         self._worker = worker

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from bisect import bisect_left
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -233,3 +233,11 @@ def queue_seconds(request_start: str, now: float) -> float | None:
             waited = now - since / unit
             return max(waited, 0.0) if -_QUEUE_SECONDS_MAX < waited < _QUEUE_SECONDS_MAX else None
     return None
+
+
+class MeasuredWorker(Protocol):
+    """A worker of gunicorn that has these metrics, or has to do without."""
+
+    metrics: WorkerMetrics | None
+    nr: int
+    cfg: Any

@@ -16,15 +16,12 @@ import ssl
 import sys
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from gunicorn.http.body import ChunkedReader
 
 from . import routes
-from ._worker_metrics import length
-
-if TYPE_CHECKING:
-    from ._measured import Measured
+from ._worker_metrics import MeasuredWorker, length
 
 Application = Callable[[dict[str, Any], Any], Any]
 
@@ -35,7 +32,7 @@ _FILE_BYTES = "metrifold.file_bytes"
 _HUNG_UP = frozenset((errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN))
 
 
-def observe_requests(worker: Measured) -> None:
+def observe_requests(worker: MeasuredWorker) -> None:
     """Called in the worker, once."""
     metrics = worker.metrics
     assert metrics is not None
