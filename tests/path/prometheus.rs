@@ -63,7 +63,11 @@ fn prometheus_sees_the_true_count_and_no_reset() -> Result<()> {
         let resets = prometheus.query(&format!("sum(resets(app_{name}[5m]))"))?;
         ensure!(resets == Some(0.0), "app_{name}: {resets:?} resets");
     }
-    ensure!(prometheus.query("min_over_time(up[1m])")? == Some(1.0), "a scrape failed");
+    let took = prometheus.query("max_over_time(scrape_duration_seconds[1m])")?;
+    ensure!(
+        prometheus.query("min_over_time(up[1m])")? == Some(1.0),
+        "a scrape failed; the longest took {took:?} s"
+    );
     assert_promtool_is_content(&get(&gunicorn.metrics())?)
 }
 

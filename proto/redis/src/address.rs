@@ -147,7 +147,6 @@ impl FromStr for RedisAddress {
 
     /// Never repeats the text in an error: it may hold a password.
     fn from_str(text: &str) -> Result<Self, RedisError> {
-        let invalid = |what: &str| RedisError::Invalid(format!("{what}; use {ADDRESS_FORMS}"));
         let (scheme, rest) = text.split_once("://").ok_or_else(|| invalid("the address has no scheme"))?;
         let (authority, tail) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
         if tail.contains('@') {
@@ -169,34 +168,8 @@ impl FromStr for RedisAddress {
         let mut options = Options::read(&url)?;
         let (family, is_tls) =
             family(scheme).ok_or_else(|| invalid("the address has a scheme that is not known"))?;
-        let endpoints = |port| endpoints(&url, others, port);
         let mut path = Path::read(&url);
-        let (topology, database) = match family {
-            Family::Server => {
-                if others.is_some() {
-                    return Err(invalid("one server has one host"));
-                }
-                let endpoint = endpoints(PORT)?.remove(0);
-                (Topology::Server(endpoint), path.database()?)
-            }
-            Family::Unix => {
-                let socket = PathBuf::from(format!("/{}", path.by_ref().collect::<Vec<_>>().join("/")));
-                (Topology::Server(Endpoint::Unix(socket)), options.database()?)
-            }
-            Family::Sentinel => {
-                let master =
-                    path.next().ok_or_else(|| invalid("the address of sentinels names no master"))?;
-                let login = Login {
-                    user: options.take("sentinel_user"),
-                    password: options.take("sentinel_password"),
-                };
-                (Topology::Sentinel { sentinels: endpoints(SENTINEL_PORT)?, master, login }, path.database()?)
-            }
-            Family::Cluster => match path.database()? {
-                0 => (Topology::Cluster { seeds: endpoints(PORT)? }, 0),
-                _ => return Err(invalid("a Cluster has only database 0")),
-            },
-        };
+        let (topology, database) = topology(family, &url, others, &mut path, &mut options)?;
         let tls = is_tls.then(|| options.tls());
         path.end()?;
         options.end()?;
@@ -216,6 +189,40 @@ impl FromStr for RedisAddress {
             tls,
         };
         Ok(RedisAddress { parts: Arc::new(parts) })
+    }
+}
+
+fn invalid(what: &str) -> RedisError {
+    RedisError::Invalid(format!("{what}; use {ADDRESS_FORMS}"))
+}
+
+/// Which processes there are, and the database among them.
+fn topology(
+    family: Family,
+    url: &Url,
+    others: Option<&str>,
+    path: &mut Path,
+    options: &mut Options,
+) -> Result<(Topology, u8), RedisError> {
+    let endpoints = |port| endpoints(url, others, port);
+    match family {
+        Family::Server if others.is_some() => Err(invalid("one server has one host")),
+        Family::Server => Ok((Topology::Server(endpoints(PORT)?.remove(0)), path.database()?)),
+        Family::Unix => {
+            let socket = PathBuf::from(format!("/{}", path.by_ref().collect::<Vec<_>>().join("/")));
+            Ok((Topology::Server(Endpoint::Unix(socket)), options.database()?))
+        }
+        Family::Sentinel => {
+            let master = path.next().ok_or_else(|| invalid("the address of sentinels names no master"))?;
+            let login =
+                Login { user: options.take("sentinel_user"), password: options.take("sentinel_password") };
+            let sentinels = endpoints(SENTINEL_PORT)?;
+            Ok((Topology::Sentinel { sentinels, master, login }, path.database()?))
+        }
+        Family::Cluster => match path.database()? {
+            0 => Ok((Topology::Cluster { seeds: endpoints(PORT)? }, 0)),
+            _ => Err(invalid("a Cluster has only database 0")),
+        },
     }
 }
 

@@ -144,63 +144,74 @@ impl Record {
         let mut fields = Fields(bytes);
         let (tag, id) = (fields.number()?, EntryId(fields.number()?));
         match tag {
-            1 => {
-                let file = ForeignIdentity { inode: fields.number()?, born: fields.number()? };
-                let unseen_writers = fields.number()?;
-                let has_owner = fields.flag()?;
-                let owner = ProcessIdentity {
-                    pid: u32::try_from(fields.number()?).ok()?,
-                    start_ticks: fields.number()?,
-                    pid_namespace: fields.number()?,
-                };
-                let has_prefix = fields.flag()?;
-                let prefix = (usize::try_from(fields.number()?).ok()?, DescriptorHash(fields.number()?));
-                let head = Head {
-                    name: String::from_utf8(fields.blob()?.to_vec()).ok()?,
-                    file,
-                    owner: has_owner.then_some(owner),
-                    unseen_writers,
-                    prefix: has_prefix.then_some(prefix),
-                };
-                let entry = entries.entry(id).or_insert_with(|| Entry::new(head.clone()));
-                if head.prefix.is_some() {
-                    entry.descriptors = DescriptorList::default();
-                }
-                entry.head = head;
-            }
-            2 => {
-                let entry = entries.get_mut(&id)?;
-                let list = &entry.descriptors;
-                let known = match list.is_empty() {
-                    true => Vec::new(),
-                    false => encode_descriptors(0, list.entries(), list.hash()),
-                };
-                entry.descriptors = decode_descriptors(&[&known, fields.blob()?].concat()).ok()?;
-            }
-            3 => {
-                let target = fields.number()?;
-                let targets = &mut entries.get_mut(&id)?.targets;
-                let former = targets.get(&target).map(|of| of.state.clone());
-                let (former_values, former_base) =
-                    former.map_or((None, None), |state| (state.values, state.base));
-                let (incarnation, sent, acked) =
-                    (Incarnation(fields.number()?), Seq(fields.number()?), Seq(fields.number()?));
-                let epoch = Some(fields.number()?).filter(|epoch| *epoch != 0).map(Epoch);
-                let answered = Instant(fields.number()?);
-                let end = match fields.number()? {
-                    0 => End::Open,
-                    1 => End::Sent,
-                    2 => End::Known,
-                    _ => return None,
-                };
-                let values = fields.column()?.unwrap_or(former_values);
-                let base = fields.column()?.unwrap_or(former_base);
-                let state = PusherState { incarnation, sent, acked, epoch, values, base, answered };
-                targets.insert(target, TargetState { state, end });
-            }
+            1 => Self::apply_head(&mut fields, id, entries)?,
+            2 => Self::apply_descriptors(&mut fields, entries.get_mut(&id)?)?,
+            3 => Self::apply_target(&mut fields, entries.get_mut(&id)?)?,
             4 => drop(entries.remove(&id)),
             _ => return None,
         }
+        Some(())
+    }
+
+    fn apply_head(
+        fields: &mut Fields<'_>,
+        id: EntryId,
+        entries: &mut BTreeMap<EntryId, Entry>,
+    ) -> Option<()> {
+        let file = ForeignIdentity { inode: fields.number()?, born: fields.number()? };
+        let unseen_writers = fields.number()?;
+        let has_owner = fields.flag()?;
+        let owner = ProcessIdentity {
+            pid: u32::try_from(fields.number()?).ok()?,
+            start_ticks: fields.number()?,
+            pid_namespace: fields.number()?,
+        };
+        let has_prefix = fields.flag()?;
+        let prefix = (usize::try_from(fields.number()?).ok()?, DescriptorHash(fields.number()?));
+        let head = Head {
+            name: String::from_utf8(fields.blob()?.to_vec()).ok()?,
+            file,
+            owner: has_owner.then_some(owner),
+            unseen_writers,
+            prefix: has_prefix.then_some(prefix),
+        };
+        let entry = entries.entry(id).or_insert_with(|| Entry::new(head.clone()));
+        if head.prefix.is_some() {
+            entry.descriptors = DescriptorList::default();
+        }
+        entry.head = head;
+        Some(())
+    }
+
+    fn apply_descriptors(fields: &mut Fields<'_>, entry: &mut Entry) -> Option<()> {
+        let list = &entry.descriptors;
+        let known = match list.is_empty() {
+            true => Vec::new(),
+            false => encode_descriptors(0, list.entries(), list.hash()),
+        };
+        entry.descriptors = decode_descriptors(&[&known, fields.blob()?].concat()).ok()?;
+        Some(())
+    }
+
+    fn apply_target(fields: &mut Fields<'_>, entry: &mut Entry) -> Option<()> {
+        let target = fields.number()?;
+        let targets = &mut entry.targets;
+        let former = targets.get(&target).map(|of| of.state.clone());
+        let (former_values, former_base) = former.map_or((None, None), |state| (state.values, state.base));
+        let (incarnation, sent, acked) =
+            (Incarnation(fields.number()?), Seq(fields.number()?), Seq(fields.number()?));
+        let epoch = Some(fields.number()?).filter(|epoch| *epoch != 0).map(Epoch);
+        let answered = Instant(fields.number()?);
+        let end = match fields.number()? {
+            0 => End::Open,
+            1 => End::Sent,
+            2 => End::Known,
+            _ => return None,
+        };
+        let values = fields.column()?.unwrap_or(former_values);
+        let base = fields.column()?.unwrap_or(former_base);
+        let state = PusherState { incarnation, sent, acked, epoch, values, base, answered };
+        targets.insert(target, TargetState { state, end });
         Some(())
     }
 }
