@@ -10,7 +10,7 @@ use metrifold_session::{Answer, Instant, Payload, Push, PusherSettings};
 use crate::{
     Settings,
     gather::Origin,
-    shared::{Shared, Wishes},
+    shared::{Requests, Shared},
 };
 
 /// The memory of this process. Nobody goes on with it when the process has ended, so nothing is recorded of what was sent.
@@ -41,7 +41,7 @@ impl Memory for OwnMemory {
     }
 
     fn refresh(&mut self) -> Result<(&DescriptorList, Values), Infallible> {
-        self.flushes = self.shared.wishes().flush;
+        self.flushes = self.shared.requests().flush;
         let (descriptors, values, gathered) = self.origin.gather();
         if let Err(panic) = gathered {
             self.shared.failed(panic);
@@ -60,8 +60,8 @@ pub(crate) struct Driver<T> {
     source: Source<OwnMemory>,
     transport: T,
     shared: Arc<Shared>,
-    /// The wishes that the source was told to hurry for.
-    hurried: Option<Wishes>,
+    /// The requests that the source was told to hurry for.
+    hurried: Option<Requests>,
 }
 
 impl<T: Transport> Driver<T> {
@@ -87,13 +87,13 @@ impl<T: Transport> Driver<T> {
     /// Runs until the final push is acknowledged, or its deadline has passed.
     pub(crate) async fn run(mut self) {
         loop {
-            let wishes = self.shared.wishes();
-            let Some(deadline) = wishes.deadline else {
-                // Any change of wishes ends a wait, but not an attempt: one push is in flight at most.
-                self.step(wishes).await;
+            let requests = self.shared.requests();
+            let Some(deadline) = requests.deadline else {
+                // Any change of requests ends a wait, but not an attempt: one push is in flight at most.
+                self.step(requests).await;
                 continue;
             };
-            let last = async { while self.step(self.shared.wishes()).await {} };
+            let last = async { while self.step(self.shared.requests()).await {} };
             if tokio::time::timeout_at(deadline.into(), last).await.is_err() {
                 self.shared.failed("the last push was not acknowledged in time");
             }
@@ -102,18 +102,18 @@ impl<T: Transport> Driver<T> {
     }
 
     /// Does what is due next; false once there is nothing more to do.
-    async fn step(&mut self, wishes: Wishes) -> bool {
+    async fn step(&mut self, requests: Requests) -> bool {
         let now = clock::now();
-        if wishes.deadline.is_some() {
+        if requests.deadline.is_some() {
             self.source.end(now);
         }
-        if self.hurried != Some(wishes) && !(self.shared.is_flushed() && wishes.deadline.is_none()) {
-            self.hurried = Some(wishes);
+        if self.hurried != Some(requests) && !(self.shared.is_flushed() && requests.deadline.is_none()) {
+            self.hurried = Some(requests);
             self.source.hurry(now);
         }
         let Ok((due, next)) = self.source.due(now, clock::fresh_incarnation);
         if let Some(Due { push, .. }) = due.into_iter().next() {
-            return self.send(&push, wishes).await;
+            return self.send(&push, requests).await;
         }
         if self.source.is_done() {
             self.shared.done();
@@ -128,10 +128,10 @@ impl<T: Transport> Driver<T> {
         tokio::select! { () = wait => {}, () = self.shared.woken() => {} }
     }
 
-    async fn send(&mut self, push: &Push, wishes: Wishes) -> bool {
+    async fn send(&mut self, push: &Push, requests: Requests) -> bool {
         self.shared.sent();
         match self.transport.push(self.source.memory().namespace(), push).await {
-            Ok(answer) => self.answered(push, answer, wishes),
+            Ok(answer) => self.answered(push, answer, requests),
             Err(unanswered) => {
                 self.source.unanswered(TARGET);
                 self.shared.failed(unanswered);
@@ -140,7 +140,7 @@ impl<T: Transport> Driver<T> {
         }
     }
 
-    fn answered(&mut self, push: &Push, answer: Answer, wishes: Wishes) -> bool {
+    fn answered(&mut self, push: &Push, answer: Answer, requests: Requests) -> bool {
         self.source.answered(TARGET, clock::now(), push.seq, answer);
         match answer {
             Answer::Ok { .. } if push.payload != Payload::Hello => {
@@ -152,7 +152,7 @@ impl<T: Transport> Driver<T> {
             Answer::Refused(refusal) => {
                 self.shared.refused(refusal);
                 // The same values would be refused again: no time is left for others.
-                wishes.deadline.is_none()
+                requests.deadline.is_none()
             }
             Answer::Sealed => {
                 self.shared.failed("the store is sealed: it waits for a server to open or restore it");

@@ -25,13 +25,13 @@ impl LocalCopy {
     /// gauges end at once.
     pub(crate) fn run(mut self) {
         loop {
-            let wishes = self.shared.wishes();
+            let requests = self.shared.requests();
             self.copy();
             let is_safe = self.check();
             if is_safe {
-                self.shared.acknowledged(wishes.flush);
+                self.shared.acknowledged(requests.flush);
             }
-            if wishes.deadline.is_some() {
+            if requests.deadline.is_some() {
                 let shared = Arc::clone(&self.shared);
                 drop(self);
                 if is_safe {
@@ -39,7 +39,7 @@ impl LocalCopy {
                 }
                 return;
             }
-            self.shared.wait_for_wishes(wishes, self.interval);
+            self.shared.wait_for_requests(requests, self.interval);
         }
     }
 

@@ -48,7 +48,7 @@ struct State {
 
 /// What the application wants of the thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Wishes {
+pub(crate) struct Requests {
     pub(crate) flush: u64,
     pub(crate) deadline: Option<Instant>,
 }
@@ -146,9 +146,9 @@ impl Shared {
 
     // The thread's side.
 
-    pub(crate) fn wishes(&self) -> Wishes {
+    pub(crate) fn requests(&self) -> Requests {
         let state = self.state();
-        Wishes { flush: state.flush_wanted, deadline: state.deadline }
+        Requests { flush: state.flush_wanted, deadline: state.deadline }
     }
 
     /// Resumes when the application may want something else than before.
@@ -157,8 +157,8 @@ impl Shared {
         self.wake.notified().await;
     }
 
-    /// As [`Shared::woken`], without a runtime: returns when wishes differ from `known` or `timeout` has passed.
-    pub(crate) fn wait_for_wishes(&self, known: Wishes, timeout: Duration) {
+    /// As [`Shared::woken`], without a runtime: returns when requests differ from `known` or `timeout` has passed.
+    pub(crate) fn wait_for_requests(&self, known: Requests, timeout: Duration) {
         let same = |state: &mut State| (state.flush_wanted, state.deadline) == (known.flush, known.deadline);
         drop(self.changed.wait_timeout_while(self.state(), timeout, same));
     }

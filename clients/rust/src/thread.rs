@@ -38,11 +38,11 @@ pub(crate) fn block_on(shared: &Shared, future: impl Future<Output = ()>) {
             Ok(runtime) => break runtime,
             Err(error) => shared.failed(format_args!("no runtime could be set up: {error}")),
         }
-        let wishes = shared.wishes();
-        if wishes.deadline.is_some() {
+        let requests = shared.requests();
+        if requests.deadline.is_some() {
             return;
         }
-        shared.wait_for_wishes(wishes, RUNTIME_RETRY);
+        shared.wait_for_requests(requests, RUNTIME_RETRY);
     };
     runtime.block_on(future);
     // A name that is still being resolved must not hold up anything.

@@ -49,13 +49,13 @@
 //! A header page, then 19 sparse areas of [`REGION_BYTES`]: a region per kind in prometheus_client's layout, the order journal,
 //! what the holder sent to each of two targets, and the exemplars. In a segment a key may have a fifth element, the unit; and
 //! the second number of a sum, which has no time stamp, is when it began to count. The same parser reads the files that prometheus_client itself writes:
-//! [`read_foreign_file`].
+//! [`read_db_file`].
 
 mod annotate;
 mod blocks;
+mod db_file;
 mod directory;
 mod exemplar;
-mod foreign;
 mod geometry;
 mod header;
 mod holder;
@@ -78,12 +78,12 @@ mod state;
 mod status;
 mod writer;
 
+pub use db_file::{
+    DbError, DbFile, DbReader, FileIdentity, identity as file_identity, parse_file_name,
+    read_file as read_db_file,
+};
 pub use directory::{
     AgentLock, AgentLockError, DirectoryError, ORPHAN_AGE, SegmentDirectory, default_path, is_served,
-};
-pub use foreign::{
-    ForeignError, ForeignFile, ForeignIdentity, ForeignReader, identity as foreign_identity, parse_file_name,
-    read_file as read_foreign_file,
 };
 pub use geometry::REGION_BYTES;
 pub use header::{HeaderError, SegmentHeader};

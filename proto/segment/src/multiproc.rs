@@ -5,8 +5,8 @@ use std::io::ErrorKind;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
+use crate::db_file::parse_file_name;
 use crate::directory::{AgentLock, AgentLockError, take_agent_lock};
-use crate::foreign::parse_file_name;
 
 /// Where whoever serves the directory keeps what it must not forget. Hidden, so that `rm -rf DIR/*` at an application's
 /// start leaves it alone; prometheus_client only looks for `DIR/*.db`.

@@ -1,7 +1,7 @@
 //! What an agent needs of the memory of a process, whatever kind it is.
 
 use metrifold_push::Memory;
-use metrifold_segment::{ForeignError, HolderError, SegmentError};
+use metrifold_segment::{DbError, HolderError, SegmentError};
 
 /// Memory that outlives the process which writes it.
 pub(super) trait ProcessMemory: Memory<Error = SourceError> + Send {
@@ -17,5 +17,5 @@ pub(super) enum SourceError {
     #[error(transparent)]
     Holder(#[from] HolderError),
     #[error(transparent)]
-    File(#[from] ForeignError),
+    File(#[from] DbError),
 }

@@ -34,8 +34,8 @@ pub async fn guarded_ingest(
     admission: Admission,
     is_serving: watch::Receiver<bool>,
 ) -> Routes {
-    let door = Door { store, namespace, admission };
-    let service = IngestServer::new(door).max_decoding_message_size(limits::PUSH_BYTES_MAX);
+    let service = IngestService { store, namespace, admission };
+    let service = IngestServer::new(service).max_decoding_message_size(limits::PUSH_BYTES_MAX);
     let (reporter, health) = tonic_health::server::health_reporter();
     report(&reporter, *is_serving.borrow()).await;
     tokio::spawn(report_changes(reporter, is_serving));
@@ -56,7 +56,7 @@ pub async fn guarded_ingest(
 /// Of the service, and of the server as a whole (the empty name).
 async fn report(reporter: &HealthReporter, is_serving: bool) {
     let status = if is_serving { ServingStatus::Serving } else { ServingStatus::NotServing };
-    for name in ["", IngestServer::<Door>::NAME] {
+    for name in ["", IngestServer::<IngestService>::NAME] {
         reporter.set_service_status(name, status).await;
     }
 }
@@ -70,7 +70,7 @@ async fn report_changes(reporter: HealthReporter, mut is_serving: watch::Receive
 }
 
 #[derive(Clone)]
-struct Door {
+struct IngestService {
     store: Arc<dyn Store>,
     namespace: Namespace,
     admission: Admission,
@@ -97,7 +97,7 @@ impl From<Unanswered> for Status {
     }
 }
 
-impl Door {
+impl IngestService {
     async fn take(&self, message: PushRequest, caller: &Extensions) -> Result<PushResponse, Unanswered> {
         let parsed = metrifold_wire::parse_request(message, &self.namespace);
         let (namespace, push) = parsed.map_err(Unanswered::Malformed)?;
@@ -117,7 +117,7 @@ impl Door {
 }
 
 #[tonic::async_trait]
-impl Ingest for Door {
+impl Ingest for IngestService {
     type PushStreamStream = Pin<Box<dyn Stream<Item = Result<PushResponse, Status>> + Send>>;
 
     async fn push(&self, request: Request<PushRequest>) -> Result<Response<PushResponse>, Status> {
@@ -135,8 +135,8 @@ impl Ingest for Door {
         let answers = messages.then(move |message| {
             let party = party.clone();
             async move {
-                let (door, caller) = &*party;
-                door.take_streamed(message?, caller).await
+                let (service, caller) = &*party;
+                service.take_streamed(message?, caller).await
             }
         });
         Ok(Response::new(Box::pin(answers)))

@@ -12,7 +12,7 @@ use metrifold_model::Namespace;
 use metrifold_session::ShardSnapshot;
 use parking_lot::Mutex;
 
-use crate::sights::Sights;
+use crate::observed::Observed;
 
 /// Time for which a merged view is good enough for lists: conflicts and costs of families change slowly.
 const SURVEY_INTERVAL: Duration = Duration::from_secs(5);
@@ -36,11 +36,11 @@ pub struct Identity {
     pub store_address: Option<String>,
 }
 
-/// The state behind `/`, `/api/v1/…` and `/sd`. It reads nothing itself: all comes from [`Sights`].
+/// The state behind `/`, `/api/v1/…` and `/sd`. It reads nothing itself: all comes from [`Observed`].
 pub struct Console {
     pub(crate) identity: Identity,
     pub(crate) settings: ExporterSettings,
-    pub(crate) sights: Arc<Sights>,
+    pub(crate) observed: Arc<Observed>,
     pub(crate) started: Instant,
     surveys: Mutex<HashMap<Namespace, Arc<Mutex<Survey>>>>,
 }
@@ -54,9 +54,9 @@ struct Survey {
 }
 
 impl Console {
-    /// Shows what `sights` has seen.
-    pub fn new(identity: Identity, settings: ExporterSettings, sights: Arc<Sights>) -> Arc<Console> {
-        Arc::new(Console { identity, settings, sights, started: Instant::now(), surveys: Mutex::default() })
+    /// Shows what `observed` has seen.
+    pub fn new(identity: Identity, settings: ExporterSettings, observed: Arc<Observed>) -> Arc<Console> {
+        Arc::new(Console { identity, settings, observed, started: Instant::now(), surveys: Mutex::default() })
     }
 
     /// The view of a namespace as it was at most a few seconds ago, and as it is now if there was nothing in it: whoever waits

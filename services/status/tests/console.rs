@@ -20,7 +20,7 @@ use metrifold_model::{
     Descriptor, DescriptorList, Incarnation, Kind, Labels, Namespace, Seq, Values, Worker,
 };
 use metrifold_session::{Answer, Commit, DescriptorPart, Instant, Payload, Push, ShardSnapshot};
-use metrifold_status::{Console, Identity, SightedStore, Sights, console};
+use metrifold_status::{Console, Identity, Observed, ObservedStore, console};
 use metrifold_store::{
     CommitOutcome, EmbeddedSettings, EmbeddedStore, RedisSettings, RedisStore, ShardIndex, Store, StoreError,
 };
@@ -100,15 +100,15 @@ impl Store for Asked {
 
 struct Bench {
     asked: Arc<Asked>,
-    store: SightedStore,
-    sights: Arc<Sights>,
+    store: ObservedStore,
+    observed: Arc<Observed>,
     router: Router,
 }
 
 fn bench_on(inner: Arc<dyn Store>) -> Bench {
     let metrics = Metrics::register(&Registry::new()).expect("a new registry");
     let settings = ExporterSettings::default();
-    let sights = Sights::new(settings.namespace.clone(), settings.ttl, metrics);
+    let observed = Observed::new(settings.namespace.clone(), settings.ttl, metrics);
     let asked = Arc::new(Asked { inner, calls: AtomicUsize::new(0) });
     let identity = Identity {
         role: "serve",
@@ -118,9 +118,9 @@ fn bench_on(inner: Arc<dyn Store>) -> Bench {
         store: "embedded",
         store_address: None,
     };
-    let store = SightedStore::new(asked.clone(), sights.clone());
-    let router = console(Console::new(identity, settings, sights.clone()));
-    Bench { asked, store, sights, router }
+    let store = ObservedStore::new(asked.clone(), observed.clone());
+    let router = console(Console::new(identity, settings, observed.clone()));
+    Bench { asked, store, observed, router }
 }
 
 fn bench() -> Bench {
@@ -332,7 +332,7 @@ async fn a_store_that_cannot_be_read_is_told_with_the_reason() {
 async fn history_shows_births_and_deaths_by_interval() {
     let (bench, own) = (bench(), Namespace::default());
     bench.pass().await;
-    let recorder = tokio::spawn(bench.sights.clone().record());
+    let recorder = tokio::spawn(bench.observed.clone().record());
     tokio::task::yield_now().await;
     bench.push(&own, 1, &counters("req", Kind::Counter, 1), false).await;
     bench.push(&own, 2, &counters("req", Kind::Counter, 1), true).await;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use metrifold_format::{decode_descriptors, decode_values, encode_descriptors, encode_values};
 use metrifold_model::{DescriptorHash, DescriptorList, Epoch, Incarnation, Seq, Values};
-use metrifold_segment::{ForeignIdentity, ProcessIdentity};
+use metrifold_segment::{FileIdentity, ProcessIdentity};
 use metrifold_session::{Instant, PusherState};
 
 /// Number of an entry, random, and the first incarnation of its file's source.
@@ -25,7 +25,7 @@ pub(super) struct Entry {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Head {
     pub(super) name: String,
-    pub(super) file: ForeignIdentity,
+    pub(super) file: FileIdentity,
     /// The process that was seen to hold it.
     pub(super) owner: Option<ProcessIdentity>,
     /// How often it was written again without a process in sight that holds it.
@@ -158,7 +158,7 @@ impl Record {
         id: EntryId,
         entries: &mut BTreeMap<EntryId, Entry>,
     ) -> Option<()> {
-        let file = ForeignIdentity { inode: fields.number()?, born: fields.number()? };
+        let file = FileIdentity { inode: fields.number()?, born: fields.number()? };
         let unseen_writers = fields.number()?;
         let has_owner = fields.flag()?;
         let owner = ProcessIdentity {

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant as Monotonic},
 };
 
-use metrifold_segment::{ForeignError, ForeignReader, ProcessIdentity, parse_file_name, processes};
+use metrifold_segment::{DbError, DbReader, ProcessIdentity, parse_file_name, processes};
 use metrifold_session::Instant;
 
 use super::{
@@ -73,7 +73,7 @@ impl Files {
             let Some(kept) = self.kept.get_mut(&id) else { continue };
             kept.asked = Some(Monotonic::now());
             let (path, process) = (kept.path.clone(), kept.process.clone());
-            let Ok(mut reader) = ForeignReader::open(&path) else { continue };
+            let Ok(mut reader) = DbReader::open(&path) else { continue };
             let file = (reader.identity(), reader.device_and_inode().ok());
             if let Owner::Lives(owner) = self.owners.of(&process, &path, file, None)
                 && let Ok(reading) = self.read(id, &mut reader)
@@ -85,7 +85,7 @@ impl Files {
         for id in self.in_turn() {
             let Some(kept) = self.kept.get(&id).filter(|kept| kept.stage == Stage::Kept) else { continue };
             let (path, process) = (kept.path.clone(), kept.process.clone());
-            let Ok(mut reader) = ForeignReader::open(&path) else { continue };
+            let Ok(mut reader) = DbReader::open(&path) else { continue };
             let Ok(reading) = self.read(id, &mut reader) else { continue };
             self.found_readable(id);
             if reading.found != Found::Same {
@@ -98,7 +98,7 @@ impl Files {
     }
 
     /// What a file holds now.
-    pub(super) fn read(&self, id: EntryId, reader: &mut ForeignReader) -> Result<Reading, ForeignError> {
+    pub(super) fn read(&self, id: EntryId, reader: &mut DbReader) -> Result<Reading, DbError> {
         let identity = reader.identity();
         let (descriptors, values) = reader.refresh()?;
         let ledger = self.ledger.lock();
@@ -140,7 +140,7 @@ impl Files {
     pub(super) fn revive(
         &mut self,
         id: EntryId,
-        reader: ForeignReader,
+        reader: DbReader,
         Reading { found, descriptors }: Reading,
         owner: Option<ProcessIdentity>,
         targets: &Targets,

@@ -28,7 +28,7 @@ use std::{
     time::Duration,
 };
 
-use metrifold_segment::{ForeignError, ForeignReader, parse_file_name};
+use metrifold_segment::{DbError, DbReader, parse_file_name};
 use metrifold_session::Instant;
 
 use super::{
@@ -97,8 +97,8 @@ impl Files {
         let Some(kept) = self.kept.get(&id) else { return };
         let (path, name, process) = (kept.path.clone(), kept.name.clone(), kept.process.clone());
         let Some((kind, _)) = parse_file_name(&name) else { return };
-        let opened = ForeignReader::open_as(path.clone(), kind);
-        if matches!(&opened, Err(ForeignError::Io { source, .. }) if source.kind() == ErrorKind::NotFound) {
+        let opened = DbReader::open_as(path.clone(), kind);
+        if matches!(&opened, Err(DbError::Io { source, .. }) if source.kind() == ErrorKind::NotFound) {
             self.kept.remove(&id);
             return self.ledger.lock().forget(id);
         }
@@ -198,13 +198,13 @@ impl Files {
             Some(true) => {
                 self.kept.insert(id, Kept::new(name, process, &path, Stage::Aside(now)));
             }
-            Some(false) => match ForeignReader::open_as(path.clone(), kind) {
+            Some(false) => match DbReader::open_as(path.clone(), kind) {
                 Ok(reader) => {
                     let mut memory = self.memory(id, kind, name, process, path, targets);
                     (memory.reader, memory.has_vanished) = (Some(reader), true);
                     self.sources.insert(SourceKey(id.0), memory, targets, now);
                 }
-                Err(ForeignError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
+                Err(DbError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
                     self.push_from_ledger(id, true, targets, now);
                 }
                 Err(error) => {

@@ -354,7 +354,7 @@ fn first_record(bytes: &[u8]) -> Option<&[u8]> {
 #[cfg(test)]
 mod tests {
     use metrifold_model::{Descriptor, Epoch, Incarnation, Kind, Labels, Seq, Values};
-    use metrifold_segment::{ForeignIdentity, ProcessIdentity};
+    use metrifold_segment::{FileIdentity, ProcessIdentity};
     use metrifold_session::Instant;
 
     use super::*;
@@ -365,7 +365,7 @@ mod tests {
     fn head() -> Head {
         Head {
             name: "counter_1.db".into(),
-            file: ForeignIdentity { inode: 2, born: 3 },
+            file: FileIdentity { inode: 2, born: 3 },
             owner: Some(ProcessIdentity { pid: 1, start_ticks: 4, pid_namespace: 5 }),
             unseen_writers: 1,
             prefix: None,

@@ -4,7 +4,7 @@ use std::{path::PathBuf, sync::Arc, time::Instant as Monotonic};
 
 use metrifold_model::{DescriptorList, Incarnation, Kind, Namespace, Values, Worker};
 use metrifold_push::Memory;
-use metrifold_segment::ForeignReader;
+use metrifold_segment::DbReader;
 use metrifold_session::PusherState;
 use parking_lot::Mutex;
 
@@ -24,7 +24,7 @@ pub(super) struct FileMemory {
     pub(super) worker: Worker,
     pub(super) namespace: Namespace,
     /// `None`: the file is gone, or more than its end must not be pushed; the values are those in the ledger.
-    pub(super) reader: Option<ForeignReader>,
+    pub(super) reader: Option<DbReader>,
     /// The file has lost its name.
     pub(super) has_vanished: bool,
     pub(super) is_alive: bool,

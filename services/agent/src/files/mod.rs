@@ -33,9 +33,7 @@ use std::{
 
 use metrifold_model::{DescriptorList, Incarnation, Kind, Values, Worker};
 use metrifold_push::Transport;
-use metrifold_segment::{
-    AgentLock, ForeignError, ForeignReader, MultiprocDirectory, foreign_identity, parse_file_name,
-};
+use metrifold_segment::{AgentLock, DbError, DbReader, MultiprocDirectory, file_identity, parse_file_name};
 use metrifold_session::Instant;
 use metrifold_store::StoreError;
 use parking_lot::Mutex;
@@ -156,7 +154,7 @@ impl Files {
             let ledger = self.ledger.lock();
             let here = |entry: &Entry| {
                 let path = self.directory.path().join(&entry.head.name);
-                std::fs::metadata(path).is_ok_and(|metadata| foreign_identity(&metadata) == entry.head.file)
+                std::fs::metadata(path).is_ok_and(|metadata| file_identity(&metadata) == entry.head.file)
             };
             let gone = ledger.entries().iter().filter(|(id, entry)| !present.contains(id) && !here(entry));
             gone.map(|(id, entry)| (*id, entry.clone())).collect()
@@ -269,9 +267,9 @@ impl Files {
     /// Whether there is another file under the name of one that is pushed. Kept files are looked at in turn.
     fn is_replaced(&mut self, name: &str, id: EntryId) -> bool {
         let reader = self.sources.memory(SourceKey(id.0)).and_then(|memory| memory.reader.as_ref());
-        let Some(known) = reader.map(ForeignReader::identity) else { return false };
+        let Some(known) = reader.map(DbReader::identity) else { return false };
         let now = std::fs::metadata(self.directory.path().join(name));
-        now.is_ok_and(|metadata| foreign_identity(&metadata) != known)
+        now.is_ok_and(|metadata| file_identity(&metadata) != known)
     }
 
     /// A file has lost its name.
@@ -290,8 +288,8 @@ impl Files {
     fn take(&mut self, name: &str, targets: &Targets, now: Instant) -> Result<(), SourceError> {
         let Some((kind, process)) = parse_file_name(name) else { return Ok(()) };
         let path = place_of(&self.directory, name);
-        let mut reader = match ForeignReader::open(&path) {
-            Err(ForeignError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => return Ok(()),
+        let mut reader = match DbReader::open(&path) {
+            Err(DbError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => return Ok(()),
             opened => opened?,
         };
         if reader.is_empty()? {
@@ -345,7 +343,7 @@ impl Files {
         name: &str,
         process: &str,
         path: PathBuf,
-        reader: ForeignReader,
+        reader: DbReader,
         targets: &Targets,
         now: Instant,
     ) {

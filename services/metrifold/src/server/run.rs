@@ -8,7 +8,7 @@ use metrifold_collector::Reaper;
 use metrifold_exporter::Exporter;
 use metrifold_gate::{Gate, Permit};
 use metrifold_segment::{AgentLock, AgentLockError, MultiprocDirectory, SegmentDirectory};
-use metrifold_status::{Console, SightedStore, Sights};
+use metrifold_status::{Console, Observed, ObservedStore};
 use metrifold_store::Store;
 use metrifold_telemetry::{Metrics, SidecarMetrics};
 use prometheus::Registry;
@@ -34,9 +34,9 @@ pub(crate) async fn run(role: Role, settings: Settings, from: ReloadInputs) -> R
         own.register(Box::new(SidecarMetrics::new(metrics.clone())?))?;
     }
     let gate = Gate::open(settings.web.source(), settings.redis.namespace.clone(), metrics.clone())?;
-    let sights = Sights::new(settings.redis.namespace.clone(), settings.ttl(), metrics.clone());
+    let observed = Observed::new(settings.redis.namespace.clone(), settings.ttl(), metrics.clone());
     let store = compose::open_store(&settings, &metrics).await?;
-    let store: Arc<dyn Store> = Arc::new(SightedStore::new(store, sights.clone()));
+    let store: Arc<dyn Store> = Arc::new(ObservedStore::new(store, observed.clone()));
     let listeners = Listeners::bind(&settings.http).await?;
     let address = listeners.address();
 
@@ -44,11 +44,11 @@ pub(crate) async fn run(role: Role, settings: Settings, from: ReloadInputs) -> R
     let is_serving = reap(&mut parts, "own", store.clone(), &settings, &metrics);
     let catching_up = watch(&mut parts, places, store.clone(), &settings, &metrics)?;
     let has_caught_up = catch_up(&mut parts, catching_up, &settings);
-    record(&mut parts, sights.clone());
+    record(&mut parts, observed.clone());
     let reload = Reload::new(from, gate.clone());
     parts.spawn(reload.clone().run(parts.drain()));
     let console =
-        Console::new(compose::identity(role, &settings), compose::exporter(&settings, &own), sights);
+        Console::new(compose::identity(role, &settings), compose::exporter(&settings, &own), observed);
     let exporter = Exporter::after(has_caught_up, store.clone(), compose::exporter(&settings, &own), metrics);
     let router = router(role, store, &settings, exporter, own, is_serving)
         .await
@@ -148,12 +148,12 @@ fn catch_up(
 }
 
 /// Keeps a short history for the status page.
-fn record(parts: &mut Parts, sights: Arc<Sights>) {
+fn record(parts: &mut Parts, observed: Arc<Observed>) {
     let drain = parts.drain();
     parts.spawn(async move {
         tokio::select! {
             () = drain.cancelled() => {}
-            () = sights.record() => {}
+            () = observed.record() => {}
         }
         Ok(())
     });

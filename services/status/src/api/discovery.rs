@@ -27,9 +27,9 @@ pub(super) async fn discovery(
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Json<Vec<TargetGroup>>, ApiError> {
-    let namespaces = console.sights.namespaces().ok_or_else(|| {
-        let sight = console.sights.of(&console.settings.namespace);
-        ApiError::Unread { reason: sight.and_then(|sight| sight.trouble).map(|trouble| trouble.reason) }
+    let namespaces = console.observed.namespaces().ok_or_else(|| {
+        let seen = console.observed.of(&console.settings.namespace);
+        ApiError::Unread { reason: seen.and_then(|seen| seen.trouble).map(|trouble| trouble.reason) }
     })?;
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
     // HTTP/2 says it in the address.

@@ -77,9 +77,9 @@ pub(super) async fn families(
     Asked(query): Asked<FamiliesQuery>,
 ) -> Result<Json<Families>, ApiError> {
     let limit = query::limit(query.limit, FAMILIES_LIMIT_DEFAULT, FAMILIES_LIMIT_MAX)?;
-    let (namespace, sight) = query::read_namespace(&console, query.namespace.as_deref())?;
+    let (namespace, seen) = query::read_namespace(&console, query.namespace.as_deref())?;
     let work = move || {
-        let snapshots = sight.snapshots();
+        let snapshots = seen.snapshots();
         let view = console.survey(&namespace, &snapshots);
         let costs = costs(&snapshots);
         let cost = |family: &Family| costs.get(family.name.as_str()).copied().unwrap_or_default();

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     Console,
-    sights::{HISTORY_INTERVAL, HISTORY_POINTS_MAX},
+    observed::{HISTORY_INTERVAL, HISTORY_POINTS_MAX},
 };
 
 /// Columns of equal intervals, oldest first; all end now, and some may begin later than others.
@@ -39,7 +39,7 @@ pub(super) async fn history(
     Asked(query): Asked<NamespaceQuery>,
 ) -> Result<Json<HistoryColumns>, ApiError> {
     let (namespace, _) = query::namespace(&console, query.namespace.as_deref())?;
-    let (lives, traffic) = console.sights.history(&namespace);
+    let (lives, traffic) = console.observed.history(&namespace);
     Ok(Json(HistoryColumns {
         namespace: namespace.to_string(),
         interval_seconds: seconds(HISTORY_INTERVAL),

@@ -10,7 +10,7 @@ use metrifold_model::Namespace;
 use serde::{Deserialize, de::DeserializeOwned};
 
 use super::error::ApiError;
-use crate::{Console, sights::NamespaceSight};
+use crate::{Console, observed::ObservedNamespace};
 
 /// The query of a request; one that cannot be read is answered with the reason as JSON.
 pub(super) struct Asked<Q>(pub(super) Q);
@@ -37,15 +37,15 @@ pub(super) struct NamespaceQuery {
 pub(super) fn namespace(
     console: &Arc<Console>,
     asked: Option<&str>,
-) -> Result<(Namespace, NamespaceSight), ApiError> {
+) -> Result<(Namespace, ObservedNamespace), ApiError> {
     let namespace = match asked {
         None => Some(console.settings.namespace.clone()),
         Some(name) => Namespace::new(name).ok(),
     };
-    let sight = namespace.and_then(|namespace| console.sights.of(&namespace).map(|sight| (namespace, sight)));
-    sight.ok_or_else(|| ApiError::UnknownNamespace {
+    let seen = namespace.and_then(|namespace| console.observed.of(&namespace).map(|seen| (namespace, seen)));
+    seen.ok_or_else(|| ApiError::UnknownNamespace {
         given: asked.unwrap_or_default().to_owned(),
-        known: console.sights.namespaces().unwrap_or_default().iter().map(Namespace::to_string).collect(),
+        known: console.observed.namespaces().unwrap_or_default().iter().map(Namespace::to_string).collect(),
     })
 }
 
@@ -53,11 +53,11 @@ pub(super) fn namespace(
 pub(super) fn read_namespace(
     console: &Arc<Console>,
     asked: Option<&str>,
-) -> Result<(Namespace, NamespaceSight), ApiError> {
-    let (namespace, sight) = namespace(console, asked)?;
-    match sight.shards.is_empty() {
-        true => Err(ApiError::Unread { reason: sight.trouble.map(|trouble| trouble.reason) }),
-        false => Ok((namespace, sight)),
+) -> Result<(Namespace, ObservedNamespace), ApiError> {
+    let (namespace, seen) = namespace(console, asked)?;
+    match seen.shards.is_empty() {
+        true => Err(ApiError::Unread { reason: seen.trouble.map(|trouble| trouble.reason) }),
+        false => Ok((namespace, seen)),
     }
 }
 

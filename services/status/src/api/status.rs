@@ -16,7 +16,7 @@ use super::{
     seconds,
     workers::SourceCounts,
 };
-use crate::{Console, sights::NamespaceSight};
+use crate::{Console, observed::ObservedNamespace};
 
 #[derive(Serialize)]
 pub(super) struct Status {
@@ -117,18 +117,18 @@ pub(super) async fn status(
     State(console): State<Arc<Console>>,
     Asked(query): Asked<NamespaceQuery>,
 ) -> Result<Json<Status>, ApiError> {
-    let (namespace, sight) = query::namespace(&console, query.namespace.as_deref())?;
-    let work = move || of(&console, &namespace, &sight);
+    let (namespace, seen) = query::namespace(&console, query.namespace.as_deref())?;
+    let work = move || of(&console, &namespace, &seen);
     tokio::task::spawn_blocking(work).await.map(Json).map_err(|_| ApiError::Broken)
 }
 
-fn of(console: &Console, namespace: &Namespace, sight: &NamespaceSight) -> Status {
+fn of(console: &Console, namespace: &Namespace, seen: &ObservedNamespace) -> Status {
     let now = Instant::now();
     let identity = &console.identity;
-    let view = console.survey(namespace, &sight.snapshots());
-    let namespaces = console.sights.namespaces().unwrap_or_else(|| vec![namespace.clone()]);
-    let traffic = console.sights.traffic();
-    let refusals = console.sights.refusals(namespace);
+    let view = console.survey(namespace, &seen.snapshots());
+    let namespaces = console.observed.namespaces().unwrap_or_else(|| vec![namespace.clone()]);
+    let traffic = console.observed.traffic();
+    let refusals = console.observed.refusals(namespace);
     Status {
         version: identity.version,
         role: identity.role,
@@ -138,8 +138,8 @@ fn of(console: &Console, namespace: &Namespace, sight: &NamespaceSight) -> Statu
         namespace: namespace.to_string(),
         namespaces_total: namespaces.len(),
         namespaces: namespaces.iter().take(STATUS_NAMESPACES_MAX).map(Namespace::to_string).collect(),
-        store: store_status(console, sight, now),
-        sources: SourceCounts::of(sight, console.settings.ttl),
+        store: store_status(console, seen, now),
+        sources: SourceCounts::of(seen, console.settings.ttl),
         view: ViewStatus {
             families: view.families.len(),
             series: view.families.iter().map(|family| family.series.len()).sum(),
@@ -167,16 +167,16 @@ fn of(console: &Console, namespace: &Namespace, sight: &NamespaceSight) -> Statu
     }
 }
 
-fn store_status(console: &Console, sight: &NamespaceSight, now: Instant) -> StoreStatus {
+fn store_status(console: &Console, seen: &ObservedNamespace, now: Instant) -> StoreStatus {
     let mut shards = BTreeMap::new();
-    for (_, snapshot, _) in &sight.shards {
+    for (_, snapshot, _) in &seen.shards {
         *shards.entry(shard_state(snapshot, &console.settings)).or_default() += 1;
     }
-    let state = match &sight.trouble {
+    let state = match &seen.trouble {
         Some(_) => StoreState::Unreachable,
         None => shards.last_key_value().map_or(StoreState::Unread, |(worst, _)| *worst),
     };
-    let trouble = sight.trouble.as_ref();
+    let trouble = seen.trouble.as_ref();
     let told = match state {
         StoreState::Sealed => {
             Some("it is new, or came back after a loss, and a server role has to restore it")
@@ -192,7 +192,7 @@ fn store_status(console: &Console, sight: &NamespaceSight, now: Instant) -> Stor
         state,
         reason: trouble.map(|trouble| trouble.reason.clone()).or(told.map(str::to_owned)),
         failing_seconds: trouble.map(|trouble| seconds(now.saturating_duration_since(trouble.since))),
-        read_age_seconds: sight.read_age(now).map(seconds),
+        read_age_seconds: seen.read_age(now).map(seconds),
         shards,
     }
 }

@@ -12,7 +12,7 @@ use super::{
     query::{self, Asked},
     seconds,
 };
-use crate::{Console, sights::NamespaceSight};
+use crate::{Console, observed::ObservedNamespace};
 
 /// `?namespace=&instance=&state=&offset=&limit=`.
 #[derive(Debug, Deserialize)]
@@ -53,9 +53,9 @@ pub(super) struct SourceCounts {
 
 impl SourceCounts {
     /// Those of a namespace.
-    pub(super) fn of(sight: &NamespaceSight, ttl: Option<Duration>) -> SourceCounts {
+    pub(super) fn of(seen: &ObservedNamespace, ttl: Option<Duration>) -> SourceCounts {
         let mut counts = SourceCounts::default();
-        for (_, snapshot, _) in &sight.shards {
+        for (_, snapshot, _) in &seen.shards {
             let [live, dead, folded] = count_states(snapshot, ttl);
             counts.live += live;
             counts.dead += dead;
@@ -99,9 +99,9 @@ pub(super) async fn workers(
 ) -> Result<Json<Workers>, ApiError> {
     let limit = query::limit(query.limit, WORKERS_LIMIT_DEFAULT, WORKERS_LIMIT_MAX)?;
     let state = query.state.as_deref().map(state).transpose()?;
-    let (namespace, sight) = query::read_namespace(&console, query.namespace.as_deref())?;
+    let (namespace, seen) = query::read_namespace(&console, query.namespace.as_deref())?;
     let work = move || {
-        let rows = rows(&sight, console.settings.ttl);
+        let rows = rows(&seen, console.settings.ttl);
         let (hosts, hosts_total) = hosts(&rows);
         let is_asked = |row: &&SourceRow| {
             query.instance.as_ref().is_none_or(|instance| row.worker.instance == *instance)
@@ -111,8 +111,8 @@ pub(super) async fn workers(
         let page = query::page(query.offset, limit, asked.len());
         Workers {
             namespace: namespace.to_string(),
-            read_age_seconds: sight.read_age(std::time::Instant::now()).map(seconds),
-            sources: SourceCounts::of(&sight, console.settings.ttl),
+            read_age_seconds: seen.read_age(std::time::Instant::now()).map(seconds),
+            sources: SourceCounts::of(&seen, console.settings.ttl),
             hosts,
             hosts_total,
             total: asked.len(),
@@ -133,9 +133,9 @@ fn state(word: &str) -> Result<SourceState, ApiError> {
 }
 
 /// Every source, sorted; ages as of now, not as of the last read.
-fn rows(sight: &NamespaceSight, ttl: Option<Duration>) -> Vec<SourceRow> {
+fn rows(seen: &ObservedNamespace, ttl: Option<Duration>) -> Vec<SourceRow> {
     let mut rows = Vec::new();
-    for (_, snapshot, read) in &sight.shards {
+    for (_, snapshot, read) in &seen.shards {
         let older = read.elapsed();
         rows.extend(source_rows(snapshot, ttl).map(|row| SourceRow { age: row.age + older, ..row }));
     }

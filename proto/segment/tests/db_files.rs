@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use metrifold_model::{Descriptor, GaugeMode, Kind, Labels, Values};
-use metrifold_segment::{ForeignError, ForeignReader, encode_entry, read_foreign_file};
+use metrifold_segment::{DbError, DbReader, encode_entry, read_db_file};
 
 fn fixture(name: &str) -> PathBuf {
     [env!("CARGO_MANIFEST_DIR"), "tests", "fixtures", name].iter().collect()
@@ -12,7 +12,7 @@ fn fixture(name: &str) -> PathBuf {
 
 #[test]
 fn a_counter_file_gives_its_series_with_every_escape_undone() {
-    let file = read_foreign_file(fixture("counter_123.db")).expect("fixture");
+    let file = read_db_file(fixture("counter_123.db")).expect("fixture");
     assert_eq!((file.kind, file.process.as_str()), (Kind::Counter, "123"));
     let series =
         |labels| Descriptor::new(Kind::Counter, "req", "req_total", Labels::new(labels), "Requests \u{e9}");
@@ -24,7 +24,7 @@ fn a_counter_file_gives_its_series_with_every_escape_undone() {
 
 #[test]
 fn a_histogram_file_gives_non_cumulative_buckets_and_the_sum() {
-    let file = read_foreign_file(fixture("histogram_123.db")).expect("fixture");
+    let file = read_db_file(fixture("histogram_123.db")).expect("fixture");
     let slots: Vec<_> = file
         .descriptors
         .iter()
@@ -44,11 +44,11 @@ fn a_histogram_file_gives_non_cumulative_buckets_and_the_sum() {
 
 #[test]
 fn only_a_most_recent_gauge_has_a_time_stamp() {
-    let recent = read_foreign_file(fixture("gauge_mostrecent_123.db")).expect("fixture");
+    let recent = read_db_file(fixture("gauge_mostrecent_123.db")).expect("fixture");
     assert_eq!(recent.kind, Kind::Gauge(GaugeMode::MostRecent));
     assert_eq!(recent.values.slots, [2.5]);
     assert!(recent.values.timestamps[0] > 1.7e9);
-    let sum = read_foreign_file(fixture("gauge_livesum_123.db")).expect("fixture");
+    let sum = read_db_file(fixture("gauge_livesum_123.db")).expect("fixture");
     assert_eq!(sum.values, Values::from_slots(vec![2.5]));
 }
 
@@ -58,8 +58,8 @@ fn a_truncated_file_is_refused_by_name() {
     let path = directory.path().join("summary_7.db");
     let bytes = std::fs::read(fixture("summary_123.db")).expect("fixture");
     std::fs::write(&path, &bytes[..40]).expect("write");
-    let error = read_foreign_file(&path).expect_err("truncated");
-    assert!(matches!(error, ForeignError::Region { .. }));
+    let error = read_db_file(&path).expect_err("truncated");
+    assert!(matches!(error, DbError::Region { .. }));
     assert!(error.to_string().contains("summary_7.db"), "{error}");
 }
 
@@ -81,7 +81,7 @@ fn a_file_is_read_on_while_it_grows_and_after_it_lost_its_name() {
     let directory = tempfile::tempdir().expect("temporary directory");
     let path = directory.path().join("counter_7.db");
     std::fs::write(&path, vec![0; 1 << 16]).expect("write");
-    let mut reader = ForeignReader::open(&path).expect("a file that was just made");
+    let mut reader = DbReader::open(&path).expect("a file that was just made");
     assert!(reader.refresh().expect("zeros").0.is_empty());
     for count in [1, 3] {
         // In place, as the owner's mapping does.
@@ -101,13 +101,13 @@ fn a_file_that_lost_entries_or_its_length_is_an_error_and_no_signal() {
     let directory = tempfile::tempdir().expect("temporary directory");
     let path = directory.path().join("counter_7.db");
     std::fs::write(&path, counters(3)).expect("write");
-    let mut reader = ForeignReader::open(&path).expect("open");
+    let mut reader = DbReader::open(&path).expect("open");
     reader.refresh().expect("whole");
     let file = std::fs::File::options().write(true).open(&path).expect("open");
     std::os::unix::fs::FileExt::write_all_at(&file, &counters(1), 0).expect("write");
-    assert!(matches!(reader.refresh(), Err(ForeignError::Shrunk { .. })));
+    assert!(matches!(reader.refresh(), Err(DbError::Shrunk { .. })));
     file.set_len(2).expect("truncate");
-    assert!(matches!(reader.refresh(), Err(ForeignError::Region { .. })));
+    assert!(matches!(reader.refresh(), Err(DbError::Region { .. })));
     std::os::unix::fs::FileExt::write_all_at(&file, &counters(4), 0).expect("write");
     assert_eq!(reader.refresh().expect("whole again").0.len(), 4);
 }

@@ -19,11 +19,11 @@ use super::{
     refusals::{Refusals, Refused},
 };
 
-/// What a process has seen of its store. Shared; a [`SightedStore`](super::SightedStore) writes, status and page read.
+/// What a process has seen of its store. Shared; a [`ObservedStore`](super::ObservedStore) writes, status and page read.
 ///
 /// Bounded by what the store holds: one copy of each shard (shared with whoever read it) and one short history per
 /// namespace.
-pub struct Sights {
+pub struct Observed {
     ttl: Option<Duration>,
     own: Namespace,
     metrics: Metrics,
@@ -63,14 +63,14 @@ struct ShardSight {
 
 /// What is known of one namespace.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct NamespaceSight {
+pub(crate) struct ObservedNamespace {
     /// The shards that were read, in order, and when.
     pub(crate) shards: Vec<(ShardIndex, Arc<ShardSnapshot>, Instant)>,
     /// Why it could not be read at the last attempt.
     pub(crate) trouble: Option<Trouble>,
 }
 
-impl NamespaceSight {
+impl ObservedNamespace {
     /// How old the oldest part of what is shown is; `None` before the first read.
     pub(crate) fn read_age(&self, now: Instant) -> Option<Duration> {
         self.shards.iter().map(|(_, _, read)| now.saturating_duration_since(*read)).max()
@@ -82,11 +82,11 @@ impl NamespaceSight {
     }
 }
 
-impl Sights {
+impl Observed {
     /// Nothing seen yet. `own` is the namespace that is always known; `ttl` as in
     /// [`ExporterSettings::ttl`](crate::ExporterSettings::ttl).
-    pub fn new(own: Namespace, ttl: Option<Duration>, metrics: Metrics) -> Arc<Sights> {
-        Arc::new(Sights { ttl, own, metrics, notes: Mutex::default(), refusals: Mutex::default() })
+    pub fn new(own: Namespace, ttl: Option<Duration>, metrics: Metrics) -> Arc<Observed> {
+        Arc::new(Observed { ttl, own, metrics, notes: Mutex::default(), refusals: Mutex::default() })
     }
 
     /// Adds a point to the history every few seconds. Never ends.
@@ -111,7 +111,7 @@ impl Sights {
     }
 
     /// What is known of a namespace; `None` if it does not exist.
-    pub(crate) fn of(&self, namespace: &Namespace) -> Option<NamespaceSight> {
+    pub(crate) fn of(&self, namespace: &Namespace) -> Option<ObservedNamespace> {
         let notes = self.notes.lock();
         let watched = notes.namespaces.get(namespace);
         let is_known = watched.is_some()
@@ -119,11 +119,11 @@ impl Sights {
             || notes.listed.as_ref().is_some_and(|listed| listed.contains(namespace));
         is_known.then(|| {
             let shards = watched.map(|watched| &watched.shards).into_iter().flatten();
-            let trouble = shards.clone().find_map(|(_, sight)| sight.trouble.clone());
-            let shards = shards.filter_map(|(shard, sight)| {
-                sight.last.as_ref().map(|(snapshot, read)| (*shard, snapshot.clone(), *read))
+            let trouble = shards.clone().find_map(|(_, seen)| seen.trouble.clone());
+            let shards = shards.filter_map(|(shard, seen)| {
+                seen.last.as_ref().map(|(snapshot, read)| (*shard, snapshot.clone(), *read))
             });
-            NamespaceSight { shards: shards.collect(), trouble: notes.trouble.clone().or(trouble) }
+            ObservedNamespace { shards: shards.collect(), trouble: notes.trouble.clone().or(trouble) }
         })
     }
 
@@ -154,14 +154,14 @@ impl Sights {
     pub(super) fn saw(&self, namespace: &Namespace, shard: ShardIndex, snapshot: &Arc<ShardSnapshot>) {
         let mut notes = self.notes.lock();
         let watched = notes.namespaces.entry(namespace.clone()).or_default();
-        let sight = watched.shards.entry(shard).or_default();
-        sight.trouble = None;
-        if let Some((before, _)) = &sight.last
+        let seen = watched.shards.entry(shard).or_default();
+        seen.trouble = None;
+        if let Some((before, _)) = &seen.last
             && !Arc::ptr_eq(before, snapshot)
         {
             watched.changes += Changes::between(before, snapshot, self.ttl);
         }
-        sight.last = Some((snapshot.clone(), Instant::now()));
+        seen.last = Some((snapshot.clone(), Instant::now()));
     }
 
     pub(super) fn missed(&self, namespace: &Namespace, shard: ShardIndex, error: &StoreError) {
@@ -197,14 +197,14 @@ impl Sights {
         let before = std::mem::replace(&mut notes.traffic_before, traffic);
         notes.traffic.push(traffic.since(before));
         for watched in notes.namespaces.values_mut() {
-            let live = watched.shards.values().map(|sight| self.live(sight)).sum();
+            let live = watched.shards.values().map(|seen| self.live(seen)).sum();
             let changes = std::mem::take(&mut watched.changes);
             watched.lives.push(Lives { live, changes });
         }
     }
 
-    fn live(&self, sight: &ShardSight) -> usize {
-        let Some((snapshot, _)) = &sight.last else { return 0 };
+    fn live(&self, seen: &ShardSight) -> usize {
+        let Some((snapshot, _)) = &seen.last else { return 0 };
         let [live, ..] = count_states(snapshot, self.ttl);
         live
     }

@@ -7,33 +7,33 @@ use metrifold_model::Namespace;
 use metrifold_session::{Answer, Commit, Instant, Push, ShardSnapshot};
 use metrifold_store::{CommitOutcome, ShardIndex, Store, StoreError};
 
-use super::Sights;
+use super::Observed;
 
-/// Passes every call on, and notes in [`Sights`] what is read, what fails and what is refused.
-pub struct SightedStore {
+/// Passes every call on, and notes in [`Observed`] what is read, what fails and what is refused.
+pub struct ObservedStore {
     inner: Arc<dyn Store>,
-    sights: Arc<Sights>,
+    observed: Arc<Observed>,
 }
 
-impl SightedStore {
-    /// Notes in `sights` what passes to `inner`.
-    pub fn new(inner: Arc<dyn Store>, sights: Arc<Sights>) -> Self {
-        SightedStore { inner, sights }
+impl ObservedStore {
+    /// Notes in `observed` what passes to `inner`.
+    pub fn new(inner: Arc<dyn Store>, observed: Arc<Observed>) -> Self {
+        ObservedStore { inner, observed }
     }
 }
 
 #[async_trait]
-impl Store for SightedStore {
+impl Store for ObservedStore {
     async fn push(&self, namespace: &Namespace, push: &Push) -> Result<Answer, StoreError> {
         let answer = self.inner.push(namespace, push).await;
         if let Ok(Answer::Refused(refusal)) = &answer {
-            self.sights.refused(namespace, *refusal, &push.worker);
+            self.observed.refused(namespace, *refusal, &push.worker);
         }
         answer
     }
 
     async fn shards(&self, namespace: &Namespace) -> Result<u16, StoreError> {
-        self.sights.noted_whole(self.inner.shards(namespace).await)
+        self.observed.noted_whole(self.inner.shards(namespace).await)
     }
 
     async fn snapshot(
@@ -43,8 +43,8 @@ impl Store for SightedStore {
     ) -> Result<Arc<ShardSnapshot>, StoreError> {
         let read = self.inner.snapshot(namespace, shard).await;
         match &read {
-            Ok(snapshot) => self.sights.saw(namespace, shard, snapshot),
-            Err(error) => self.sights.missed(namespace, shard, error),
+            Ok(snapshot) => self.observed.saw(namespace, shard, snapshot),
+            Err(error) => self.observed.missed(namespace, shard, error),
         }
         read
     }
@@ -79,14 +79,14 @@ impl Store for SightedStore {
     }
 
     async fn namespaces(&self) -> Result<Vec<Namespace>, StoreError> {
-        let listed = self.sights.noted_whole(self.inner.namespaces().await);
+        let listed = self.observed.noted_whole(self.inner.namespaces().await);
         if let Ok(namespaces) = &listed {
-            self.sights.listed(namespaces);
+            self.observed.listed(namespaces);
         }
         listed
     }
 
     async fn check(&self) -> Result<(), StoreError> {
-        self.sights.noted_whole(self.inner.check().await)
+        self.observed.noted_whole(self.inner.check().await)
     }
 }

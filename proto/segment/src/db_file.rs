@@ -13,7 +13,7 @@ use crate::layout::{ENTRIES_OFFSET, RegionError, columns, parse_entry, parse_reg
 /// prometheus_client updates value and time stamp with a plain 16-byte store, so a file read while its owner writes may
 /// show a new value with an old time stamp; its own collector has the same view.
 #[derive(Clone, Debug)]
-pub struct ForeignFile {
+pub struct DbFile {
     /// Type and gauge mode, from the file's name.
     pub kind: Kind,
     /// The process identifier from the file's name: a pid unless the application chose another.
@@ -26,7 +26,7 @@ pub struct ForeignFile {
 
 /// Why a file was not read.
 #[derive(Debug, thiserror::Error)]
-pub enum ForeignError {
+pub enum DbError {
     /// The name does not follow prometheus_client's pattern.
     #[error(
         "{path}: not named like a file of prometheus_client, such as counter_123.db or gauge_livesum_123.db"
@@ -73,22 +73,22 @@ pub fn parse_file_name(name: &str) -> Option<(Kind, &str)> {
 }
 
 /// Reads one of prometheus_client's files.
-pub fn read_file(path: impl AsRef<Path>) -> Result<ForeignFile, ForeignError> {
+pub fn read_file(path: impl AsRef<Path>) -> Result<DbFile, DbError> {
     let path = path.as_ref();
     let name = path.file_name().and_then(|name| name.to_str());
     let (kind, process) =
-        name.and_then(parse_file_name).ok_or_else(|| ForeignError::Name { path: path.into() })?;
-    let bytes = std::fs::read(path).map_err(|source| ForeignError::Io { path: path.into(), source })?;
+        name.and_then(parse_file_name).ok_or_else(|| DbError::Name { path: path.into() })?;
+    let bytes = std::fs::read(path).map_err(|source| DbError::Io { path: path.into(), source })?;
     let entries =
-        parse_region(&bytes, kind).map_err(|source| ForeignError::Region { path: path.into(), source })?;
+        parse_region(&bytes, kind).map_err(|source| DbError::Region { path: path.into(), source })?;
     let values = columns(&entries);
     let descriptors = entries.into_iter().map(|entry| entry.descriptor).collect();
-    Ok(ForeignFile { kind, process: process.to_owned(), descriptors, values })
+    Ok(DbFile { kind, process: process.to_owned(), descriptors, values })
 }
 
 /// Tells a file from a later one of the same name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct ForeignIdentity {
+pub struct FileIdentity {
     /// The file's inode.
     pub inode: u64,
     /// When the inode was made, in nanoseconds since 1970; 0 where the file system does not tell.
@@ -100,11 +100,11 @@ pub struct ForeignIdentity {
 /// By positioned reads and never through a mapping: whatever somebody does to the file, shortening it included, is an
 /// error code and not a signal. The open file goes on to show what its process writes after the file lost its name.
 #[derive(Debug)]
-pub struct ForeignReader {
+pub struct DbReader {
     path: PathBuf,
     file: File,
     kind: Kind,
-    identity: ForeignIdentity,
+    identity: FileIdentity,
     descriptors: DescriptorList,
     /// Where each slot's value stands.
     cells: Vec<usize>,
@@ -112,22 +112,22 @@ pub struct ForeignReader {
     parsed: usize,
 }
 
-impl ForeignReader {
+impl DbReader {
     /// Opens a file by its path, whose name says what it holds.
-    pub fn open(path: impl Into<PathBuf>) -> Result<ForeignReader, ForeignError> {
+    pub fn open(path: impl Into<PathBuf>) -> Result<DbReader, DbError> {
         let path = path.into();
         let name = path.file_name().and_then(|name| name.to_str());
         let Some((kind, _)) = name.and_then(parse_file_name) else {
-            return Err(ForeignError::Name { path });
+            return Err(DbError::Name { path });
         };
-        ForeignReader::open_as(path, kind)
+        DbReader::open_as(path, kind)
     }
 
     /// Opens a file that does not have its name any more.
-    pub fn open_as(path: PathBuf, kind: Kind) -> Result<ForeignReader, ForeignError> {
+    pub fn open_as(path: PathBuf, kind: Kind) -> Result<DbReader, DbError> {
         let opened = File::open(&path).and_then(|file| Ok((identity(&file.metadata()?), file)));
         match opened {
-            Ok((identity, file)) => Ok(ForeignReader {
+            Ok((identity, file)) => Ok(DbReader {
                 path,
                 file,
                 kind,
@@ -136,12 +136,12 @@ impl ForeignReader {
                 cells: Vec::new(),
                 parsed: ENTRIES_OFFSET,
             }),
-            Err(source) => Err(ForeignError::Io { path, source }),
+            Err(source) => Err(DbError::Io { path, source }),
         }
     }
 
     /// Which file it is.
-    pub fn identity(&self) -> ForeignIdentity {
+    pub fn identity(&self) -> FileIdentity {
         self.identity
     }
 
@@ -151,14 +151,14 @@ impl ForeignReader {
     }
 
     /// Whether the file has no length yet: the first thing that its process gives it.
-    pub fn is_empty(&self) -> Result<bool, ForeignError> {
+    pub fn is_empty(&self) -> Result<bool, DbError> {
         let metadata = self.file.metadata();
-        let length = metadata.map_err(|source| ForeignError::Io { path: self.path.clone(), source })?.len();
+        let length = metadata.map_err(|source| DbError::Io { path: self.path.clone(), source })?.len();
         Ok(length == 0)
     }
 
     /// Reads all entries and values. After an error, what was read before stands, and reading may be tried again.
-    pub fn refresh(&mut self) -> Result<(&DescriptorList, Values), ForeignError> {
+    pub fn refresh(&mut self) -> Result<(&DescriptorList, Values), DbError> {
         let bytes = self.read_used()?;
         let mut offset = self.parsed;
         while offset < bytes.len() {
@@ -181,23 +181,23 @@ impl ForeignReader {
     }
 
     /// The used part of the file, its length included.
-    fn read_used(&self) -> Result<Vec<u8>, ForeignError> {
-        let io = |source| ForeignError::Io { path: self.path.clone(), source };
+    fn read_used(&self) -> Result<Vec<u8>, DbError> {
+        let io = |source| DbError::Io { path: self.path.clone(), source };
         let available = usize::try_from(self.file.metadata().map_err(io)?.len()).unwrap_or(usize::MAX);
         let mut head = [0; ENTRIES_OFFSET];
         let head_bytes = available.min(ENTRIES_OFFSET);
         self.file.read_exact_at(&mut head[..head_bytes], 0).map_err(io)?;
         let used = used_bytes(&head[..head_bytes], available).map_err(|source| self.damaged(source))?;
         if used < self.parsed && self.parsed > ENTRIES_OFFSET {
-            return Err(ForeignError::Shrunk { path: self.path.clone(), from: self.parsed, to: used });
+            return Err(DbError::Shrunk { path: self.path.clone(), from: self.parsed, to: used });
         }
         let mut bytes = vec![0; used];
         self.file.read_exact_at(&mut bytes, 0).map_err(io)?;
         Ok(bytes)
     }
 
-    fn damaged(&self, source: RegionError) -> ForeignError {
-        ForeignError::Region { path: self.path.clone(), source }
+    fn damaged(&self, source: RegionError) -> DbError {
+        DbError::Region { path: self.path.clone(), source }
     }
 }
 
@@ -206,9 +206,9 @@ fn number(bytes: &[u8], offset: usize) -> f64 {
 }
 
 /// Which file some metadata belongs to.
-pub fn identity(metadata: &std::fs::Metadata) -> ForeignIdentity {
+pub fn identity(metadata: &std::fs::Metadata) -> FileIdentity {
     let born = metadata.created().ok().and_then(|born| born.duration_since(std::time::UNIX_EPOCH).ok());
-    ForeignIdentity {
+    FileIdentity {
         inode: metadata.ino(),
         born: born.and_then(|born| u64::try_from(born.as_nanos()).ok()).unwrap_or(0),
     }
