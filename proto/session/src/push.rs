@@ -141,6 +141,21 @@ impl Refusal {
         Refusal::NotFinite,
         Refusal::TooLong,
     ];
+
+    /// What to do about it.
+    pub fn remedy(self) -> &'static str {
+        match self {
+            Refusal::TooManySlots => {
+                "use fewer label values in this process; the status page names the largest metrics"
+            }
+            Refusal::TooManySources => {
+                "start fewer processes under one namespace, or split it; ended ones make room when their tombstones go"
+            }
+            Refusal::ValuesWithoutDescriptors => "update the client: its push contradicts itself",
+            Refusal::NotFinite => "do not add NaN or infinity to a sum; our own SDKs leave such a value out",
+            Refusal::TooLong => "shorten names, label values, help or identity, or use fewer labels",
+        }
+    }
 }
 
 impl Push {

@@ -70,7 +70,7 @@ fn allowed_groups(allowed: &LabelNames) -> String {
 
 impl ScrapeError {
     /// The label `result` of the scrape counter.
-    pub(crate) fn name(&self) -> &'static str {
+    pub fn name(&self) -> &'static str {
         match self {
             ScrapeError::Unreadable(_) => "unreadable",
             ScrapeError::Sealed { .. } => "sealed",
@@ -96,7 +96,29 @@ impl ScrapeError {
         }
     }
 
-    fn status(&self) -> StatusCode {
+    /// What to do about it.
+    pub fn remedy(&self) -> &'static str {
+        match self {
+            ScrapeError::Unreadable(_) => {
+                "see why the store cannot be read: its address, its health, the server's log"
+            }
+            ScrapeError::Sealed { .. } => {
+                "run a server role on this store; it opens the shard within some seconds"
+            }
+            ScrapeError::Settling { .. } | ScrapeError::CatchingUp => "wait; it passes by itself",
+            ScrapeError::Deadline(_) => {
+                "give a scrape more time (scrape_timeout of the job, exporter.scrape_timeout), or the store less to do"
+            }
+            ScrapeError::Broken => "report it with the log: this is a defect",
+            ScrapeError::UnknownNamespace { .. } => "ask for one that there is, or start its workers",
+            ScrapeError::NotArchived { .. } => {
+                "name the label in workers.archive_labels, or do not group by it"
+            }
+        }
+    }
+
+    /// The status of the answer.
+    pub fn status(&self) -> StatusCode {
         match self {
             ScrapeError::UnknownNamespace { .. } => StatusCode::NOT_FOUND,
             ScrapeError::NotArchived { .. } => StatusCode::BAD_REQUEST,
