@@ -42,6 +42,7 @@
 //!
 //! Settings: see [`Settings`]. The semantics that all SDKs share are in `clients/README.md`.
 
+mod builder;
 #[cfg(feature = "remote")]
 mod drive;
 mod gather;
@@ -52,12 +53,13 @@ mod shared;
 pub mod snapshot;
 mod thread;
 
+pub use builder::PusherBuilder;
 #[cfg(feature = "grpc")]
 pub use metrifold_channel::{ChannelError, HttpsAddress, Token};
 pub use metrifold_model::GaugeMode;
 pub use metrifold_push::{Target, TargetError};
 pub use metrifold_segment::{Recorder, RecorderSettings, Slot};
-pub use pusher::{FlushError, Pusher, PusherBuilder};
+pub use pusher::{FlushError, Pusher};
 pub use settings::{
     EXIT_TIMEOUT, PUSH_INTERVAL, PUSH_INTERVAL_MAX, PUSH_INTERVAL_MIN, Settings, SettingsError,
 };

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use metrifold_model::{DescriptorList, Kind, Values};
 
-use crate::layout::{ENTRIES_OFFSET, RegionError, columns, parse_entry, parse_region, used_bytes};
+use crate::region::{ENTRIES_OFFSET, RegionError, columns, parse_entry, parse_region, used_bytes};
 
 /// One of prometheus_client's files, read at one moment.
 ///
@@ -88,7 +88,7 @@ pub fn read_file(path: impl AsRef<Path>) -> Result<DbFile, DbError> {
 
 /// Tells a file from a later one of the same name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct FileIdentity {
+pub struct DbIdentity {
     /// The file's inode.
     pub inode: u64,
     /// When the inode was made, in nanoseconds since 1970; 0 where the file system does not tell.
@@ -104,7 +104,7 @@ pub struct DbReader {
     path: PathBuf,
     file: File,
     kind: Kind,
-    identity: FileIdentity,
+    identity: DbIdentity,
     descriptors: DescriptorList,
     /// Where each slot's value stands.
     cells: Vec<usize>,
@@ -141,7 +141,7 @@ impl DbReader {
     }
 
     /// Which file it is.
-    pub fn identity(&self) -> FileIdentity {
+    pub fn identity(&self) -> DbIdentity {
         self.identity
     }
 
@@ -206,9 +206,9 @@ fn number(bytes: &[u8], offset: usize) -> f64 {
 }
 
 /// Which file some metadata belongs to.
-pub fn identity(metadata: &std::fs::Metadata) -> FileIdentity {
+pub fn identity(metadata: &std::fs::Metadata) -> DbIdentity {
     let born = metadata.created().ok().and_then(|born| born.duration_since(std::time::UNIX_EPOCH).ok());
-    FileIdentity {
+    DbIdentity {
         inode: metadata.ino(),
         born: born.and_then(|born| u64::try_from(born.as_nanos()).ok()).unwrap_or(0),
     }

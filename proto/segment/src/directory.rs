@@ -9,9 +9,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use metrifold_model::Incarnation;
 use rustix::fs::{FlockOperation, flock};
 
+use crate::fork;
 use crate::header::{ORPHANED_WORD, SegmentHeader};
 use crate::lock::is_locked_by_another;
-use crate::ownership;
 use crate::reader::{Liveness, SegmentError, liveness, open_segment};
 
 const SEGMENT_EXTENSION: &str = "seg";
@@ -298,6 +298,6 @@ fn is_expired_orphan(path: &Path, age: Duration) -> bool {
 }
 
 fn is_unlocked(path: &Path) -> bool {
-    let locked = ownership::open(path, false).and_then(|file| is_locked_by_another(&file));
+    let locked = fork::open(path, false).and_then(|file| is_locked_by_another(&file));
     locked.is_ok_and(|locked| !locked)
 }

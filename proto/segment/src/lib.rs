@@ -56,20 +56,20 @@ mod blocks;
 mod db_file;
 mod directory;
 mod exemplar;
+mod fork;
 mod geometry;
 mod header;
 mod holder;
-mod holders;
 mod journal;
 mod key;
-mod layout;
 mod lock;
 mod mapping;
 mod multiproc;
-mod ownership;
+mod proc_files;
 mod process;
 mod reader;
 mod recorder;
+mod region;
 mod settings;
 mod shared;
 mod slot;
@@ -79,23 +79,23 @@ mod status;
 mod writer;
 
 pub use db_file::{
-    DbError, DbFile, DbReader, FileIdentity, identity as file_identity, parse_file_name,
+    DbError, DbFile, DbIdentity, DbReader, identity as db_identity, parse_file_name,
     read_file as read_db_file,
 };
 pub use directory::{
     AgentLock, AgentLockError, DirectoryError, ORPHAN_AGE, SegmentDirectory, default_path, is_served,
 };
+pub use fork::generation as fork_generation;
 pub use geometry::REGION_BYTES;
 pub use header::{HeaderError, SegmentHeader};
 pub use holder::{Holder, HolderError, HolderState};
-pub use holders::{Held, held_by, processes};
 pub use key::{decode_key, encode_key};
-pub use layout::{Entry, RawEntry, RegionError, encode_entry, parse_region, raw_entries};
 pub use multiproc::{MultiprocDirectory, MultiprocError};
-pub use ownership::generation as fork_generation;
+pub use proc_files::{Held, held_by, processes};
 pub use process::ProcessIdentity;
 pub use reader::{Liveness, SegmentError, SegmentReader};
 pub use recorder::Recorder;
+pub use region::{Entry, RawEntry, RegionError, encode_entry, parse_region, raw_entries};
 pub use settings::RecorderSettings;
 pub use slot::Slot;
 pub use status::{REFUSED_SLOTS_NAMED_MAX, RecorderMemory, RecorderStatus, RefusedSlot};

@@ -10,15 +10,15 @@ use std::sync::atomic::Ordering;
 use metrifold_model::{Descriptor, DescriptorList, Kind, Values};
 
 use crate::annotate::annotate;
+use crate::fork;
 use crate::geometry::{
     EXEMPLAR_AREA, EXEMPLARS_MAX, Geometry, JOURNAL_AREA, JOURNAL_ENTRY_BYTES, PAGE_BYTES, SLOTS_MAX,
 };
 use crate::header::{ENDED_WORD, HeaderError, INITIALISED_WORD, SegmentHeader};
 use crate::journal::{self, JournalEntry};
-use crate::layout::{ENTRIES_OFFSET, RegionError, parse_entry};
 use crate::lock::is_locked_by_another;
 use crate::mapping::Mapping;
-use crate::ownership;
+use crate::region::{ENTRIES_OFFSET, RegionError, parse_entry};
 
 /// Why a segment cannot be read. Nothing that a file may hold leads to a panic or a signal.
 #[derive(Debug, thiserror::Error)]
@@ -303,7 +303,7 @@ pub(crate) fn open_segment(
     write: bool,
 ) -> Result<(Arc<File>, SegmentHeader, Geometry), SegmentError> {
     let failed = |source| SegmentError::Io { path: path.into(), source };
-    let file = ownership::open(path, write).map_err(failed)?;
+    let file = fork::open(path, write).map_err(failed)?;
     let mut page = [0; PAGE_BYTES];
     match file.read_exact_at(&mut page, 0) {
         Ok(()) => (),
@@ -335,7 +335,7 @@ pub(crate) fn liveness(header: &SegmentHeader, file: &File) -> std::io::Result<L
     if ended != [0; 8] {
         return Ok(Liveness::LockGone);
     }
-    let is_alive = ownership::is_own(ownership::identity(&file.metadata()?))
+    let is_alive = fork::is_own(fork::identity(&file.metadata()?))
         || is_locked_by_another(file)?
         || header.process.is_running();
     Ok(if is_alive { Liveness::Alive } else { Liveness::LockGone })

@@ -11,9 +11,9 @@ use rand::TryRng;
 
 use crate::{
     directory::{SegmentDirectory, default_path},
+    fork::{self, OwnFiles, generation},
     geometry::Geometry,
     header::SegmentHeader,
-    ownership::{self, OwnFiles, generation},
     process::ProcessIdentity,
     settings::RecorderSettings,
     slot_state::SlotState,
@@ -45,7 +45,7 @@ pub(crate) struct Shared {
 
 impl Shared {
     pub(crate) fn start(settings: RecorderSettings, home: Home, geometry: Geometry) -> Arc<Shared> {
-        ownership::watch_forks();
+        fork::watch_forks();
         let shared = Arc::new(Shared {
             settings,
             home,
@@ -108,7 +108,7 @@ impl Shared {
 
     /// Acts on the state of this process: in a fork's child, of its own.
     pub(crate) fn with_state<R>(&self, act: impl FnOnce(&mut State, u32) -> R) -> R {
-        let mut own_files = ownership::lock();
+        let mut own_files = fork::lock();
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let generation = generation();
         if state.generation != Some(generation) {

@@ -7,8 +7,8 @@ use metrifold_model::{Descriptor, Exemplar, Kind, Presence};
 use crate::{
     annotate::{has_created, milliseconds},
     exemplar::{self, ExemplarCell},
+    fork::generation,
     mapping::Cell,
-    ownership::generation,
     shared::Shared,
     slot_state::{SlotState, unix_seconds},
 };

@@ -11,14 +11,14 @@ use metrifold_model::{Descriptor, Kind};
 
 use crate::blocks::{allocate, check_size_limit, grown};
 use crate::exemplar::ExemplarCell;
+use crate::fork::{FileIdentity, OwnFiles, identity};
 use crate::geometry::{
     AREAS, EXEMPLAR_AREA, EXEMPLARS_MAX, Geometry, JOURNAL_AREA, JOURNAL_ENTRY_BYTES, PAGE_BYTES,
 };
 use crate::header::{ENDED_WORD, INITIALISED_WORD, SegmentHeader};
-use crate::layout::{ENTRIES_OFFSET, encode_segment_entry};
 use crate::mapping::{Cell, Mapping};
-use crate::ownership::{FileIdentity, OwnFiles, identity};
-use crate::{directory, lock, ownership};
+use crate::region::{ENTRIES_OFFSET, encode_segment_entry};
+use crate::{directory, fork, lock};
 
 /// Why there is no segment, so that a recorder goes on in anonymous memory.
 #[derive(Debug, thiserror::Error)]
@@ -239,7 +239,7 @@ impl Drop for Segment {
         }
         if self.is_registered && std::process::id() == self.owner_pid {
             self.mapping.u64(ENDED_WORD).store(1, Ordering::Release);
-            ownership::lock().remove(self.identity);
+            fork::lock().remove(self.identity);
         }
     }
 }

@@ -25,6 +25,7 @@
 //! assert_eq!(record.values.slots, [1.0]);
 //! ```
 
+mod accept;
 mod admin;
 mod archive;
 mod push;
@@ -34,9 +35,9 @@ mod restore;
 mod settling;
 mod shard;
 mod sources;
-mod store;
 mod time;
 
+pub use accept::{Verdict, accept};
 pub use admin::{retire, wipe};
 pub use archive::{Archive, ArchivePolicy, Archived, ArchivedSeries, WORKER_LABEL_PREFIX};
 pub use push::{Answer, DescriptorPart, Payload, Push, Refusal};
@@ -46,5 +47,4 @@ pub use restore::{needs_restore, restore};
 pub use settling::{Serving, Settling};
 pub use shard::{Record, ShardHead, ShardSnapshot, Tombstone};
 pub use sources::{SourceRow, SourceState, count_states, sort_sources, source_rows};
-pub use store::{Verdict, accept};
 pub use time::Instant;

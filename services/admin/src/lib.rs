@@ -4,8 +4,8 @@
 
 mod access;
 mod health;
-mod order;
 mod page;
+mod retire_and_wipe;
 mod workers;
 
 use std::time::Duration;
@@ -15,8 +15,8 @@ use metrifold_session::ArchivePolicy;
 use metrifold_store::{RedisSettings, StoreError};
 
 pub use health::{HealthError, HealthQuestion, ask};
-pub use order::{retire, wipe};
 pub use page::{PageError, PageServer, Tls, sum};
+pub use retire_and_wipe::{retire, wipe};
 pub use workers::workers;
 
 /// Which namespace of which store, and what its servers are told about it.

@@ -4,10 +4,10 @@
 //! targets by their [`Transport`](metrifold_push::Transport)s. A dead worker's last values are pushed however it died.
 
 mod directory;
+mod file_limit;
 mod files;
 mod fold;
 mod memory;
-mod open_files;
 mod run;
 mod segments;
 mod sources;

@@ -21,9 +21,9 @@ use metrifold_clock as clock;
 use crate::{
     AgentStatus,
     directory::Directory,
+    file_limit,
     files::{Files, FilesSettings, LedgerError},
     fold::FoldAnswer,
-    open_files,
     segments::Segments,
     sources::{Due, SourceKey, Targets},
 };
@@ -149,7 +149,7 @@ impl Agent {
     /// # Errors
     /// If a directory goes away.
     pub async fn run(mut self, shutdown: CancellationToken) -> Result<(), AgentError> {
-        open_files::raise_limit();
+        file_limit::raise_limit();
         let mut ticks = tokio::time::interval(self.settings.scan_interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {

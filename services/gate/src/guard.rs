@@ -16,8 +16,8 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::{
     Gate, Permit,
-    access::needs,
     credentials::{Origin, Shown, Unchecked},
+    needs::needs,
     web::Web,
 };
 

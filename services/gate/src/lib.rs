@@ -23,12 +23,12 @@
 //! # Ok::<(), metrifold_gate::WebErrors>(())
 //! ```
 
-mod access;
 mod credentials;
 mod files;
 mod gate;
 mod guard;
 mod live;
+mod needs;
 mod permit;
 mod prompt;
 mod serve;

@@ -10,7 +10,7 @@ use metrifold_session::{Archived, Instant, Record, ShardSnapshot, Tombstone, is_
 
 use crate::{
     ConflictReason, MergeOptions, Sources,
-    column::{self, Merged},
+    combine::{self, Merged},
     conflict::Conflicts,
     grouping,
     help::{HelpAge, Helps},
@@ -222,13 +222,13 @@ impl<'a, 't> Gather<'a, 't> {
 
     /// Adds to a sum. What is not finite is left out and named.
     fn add(&mut self, series: SeriesIndex, addend: DoubleDouble) {
-        if !column::add(&mut self.table.column[series], addend) {
+        if !combine::add(&mut self.table.column[series], addend) {
             let key = &self.table.series[series].key;
             self.conflicts.count(&key.family, ConflictReason::NotFinite(key.sample.clone()), 1);
         }
     }
 
     fn offer(&mut self, series: SeriesIndex, mode: MergeMode, value: f64, timestamp: f64) {
-        column::offer(&mut self.table.column[series], mode, value, timestamp);
+        combine::offer(&mut self.table.column[series], mode, value, timestamp);
     }
 }

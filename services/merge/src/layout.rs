@@ -6,7 +6,7 @@ use metrifold_model::{DoubleDouble, Exemplar, GaugeMode, Kind, Labels, format_fl
 
 use crate::{
     ConflictReason, Series,
-    column::Merged,
+    combine::Merged,
     names,
     table::{GroupIndex, SeriesIndex, Table},
 };

@@ -27,7 +27,7 @@
 //! assert!(view.families.is_empty() && view.conflicts.is_empty());
 //! ```
 
-mod column;
+mod combine;
 mod conflict;
 mod families;
 mod gather;

@@ -7,7 +7,7 @@ use metrifold_model::{
 };
 use metrifold_session::{Archive, Archived};
 
-use crate::{ConflictReason, MergeOptions, column::Merged, grouping, names};
+use crate::{ConflictReason, MergeOptions, combine::Merged, grouping, names};
 
 /// Number of a series in the table.
 pub(crate) type SeriesIndex = usize;

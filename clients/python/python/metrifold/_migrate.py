@@ -10,7 +10,7 @@ from typing import Any
 import prometheus_client
 from prometheus_client import metrics, values
 
-from ._hooks import ATTRIBUTES, WITH_FACTS, WITH_VALUES, hook, state_facts
+from ._wrapped import ATTRIBUTES, WITH_FACTS, WITH_VALUES, hook, state_facts
 from ._native import Value
 from ._sampling import Sampler
 

@@ -13,7 +13,7 @@ use metrifold_session::{Record, Refusal, ShardHead, Verdict, accept};
 use prometheus::{IntCounter, Registry};
 
 use super::*;
-use crate::{FlushError, Pusher as Handle, pusher::start_remote, snapshot::Snapshot};
+use crate::{FlushError, Pusher as Handle, builder::start_remote, snapshot::Snapshot};
 
 const AMPLE: Duration = Duration::from_secs(20);
 

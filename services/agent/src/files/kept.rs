@@ -10,8 +10,8 @@ use metrifold_session::Instant;
 
 use super::{
     Files, UNSEEN_WRITERS_MAX,
-    entry::EntryId,
     holders::Holders,
+    ledger::EntryId,
     owners::Owner,
     place_of,
     stage::{Found, Kept, Reading, Stage, compare},

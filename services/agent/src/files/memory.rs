@@ -8,10 +8,7 @@ use metrifold_segment::DbReader;
 use metrifold_session::PusherState;
 use parking_lot::Mutex;
 
-use super::{
-    entry::{End, EntryId, TargetState},
-    ledger::Ledger,
-};
+use super::ledger::{End, EntryId, Ledger, TargetState};
 use crate::memory::{ProcessMemory, SourceError};
 
 /// A file under this agent's care, or what the ledger still knows of one that is gone.

@@ -10,13 +10,12 @@
 //!    It goes on as another source whose base is what was pushed, so that only the difference counts.
 //! 4. **Leaving**, with clean-up; see [`leaving`].
 
-mod entry;
 mod holders;
 mod kept;
-mod leaving;
 mod ledger;
 mod memory;
 mod owners;
+mod removal;
 mod settings;
 mod stage;
 #[cfg(test)]
@@ -33,7 +32,7 @@ use std::{
 
 use metrifold_model::{DescriptorList, Incarnation, Kind, Values, Worker};
 use metrifold_push::Transport;
-use metrifold_segment::{AgentLock, DbError, DbReader, MultiprocDirectory, file_identity, parse_file_name};
+use metrifold_segment::{AgentLock, DbError, DbReader, MultiprocDirectory, db_identity, parse_file_name};
 use metrifold_session::Instant;
 use metrifold_store::StoreError;
 use parking_lot::Mutex;
@@ -42,8 +41,7 @@ pub use ledger::LedgerError;
 pub use settings::{FilesSettings, PidLiveness};
 
 use self::{
-    entry::{End, Entry, EntryId, Head},
-    ledger::Ledger,
+    ledger::{End, Entry, EntryId, Head, Ledger},
     memory::FileMemory,
     owners::{Owner, Owners},
     stage::{Kept, Stage},
@@ -154,7 +152,7 @@ impl Files {
             let ledger = self.ledger.lock();
             let here = |entry: &Entry| {
                 let path = self.directory.path().join(&entry.head.name);
-                std::fs::metadata(path).is_ok_and(|metadata| file_identity(&metadata) == entry.head.file)
+                std::fs::metadata(path).is_ok_and(|metadata| db_identity(&metadata) == entry.head.file)
             };
             let gone = ledger.entries().iter().filter(|(id, entry)| !present.contains(id) && !here(entry));
             gone.map(|(id, entry)| (*id, entry.clone())).collect()
@@ -269,7 +267,7 @@ impl Files {
         let reader = self.sources.memory(SourceKey(id.0)).and_then(|memory| memory.reader.as_ref());
         let Some(known) = reader.map(DbReader::identity) else { return false };
         let now = std::fs::metadata(self.directory.path().join(name));
-        now.is_ok_and(|metadata| file_identity(&metadata) != known)
+        now.is_ok_and(|metadata| db_identity(&metadata) != known)
     }
 
     /// A file has lost its name.

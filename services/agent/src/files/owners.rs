@@ -12,7 +12,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use metrifold_segment::{FileIdentity, Held, ProcessIdentity, held_by};
+use metrifold_segment::{DbIdentity, Held, ProcessIdentity, held_by};
 
 /// A file's time and a process's are read from different clocks, the latter in hundredths of a second.
 const CLOCK_SLACK: Duration = Duration::from_millis(50);
@@ -79,7 +79,7 @@ impl Owners {
         &mut self,
         process: &str,
         path: &Path,
-        file: (FileIdentity, Option<(u64, u64)>),
+        file: (DbIdentity, Option<(u64, u64)>),
         seen: Option<ProcessIdentity>,
     ) -> Owner {
         if self.is_off {
@@ -106,7 +106,7 @@ impl Owners {
         &mut self,
         process: ProcessIdentity,
         path: &Path,
-        (file, inode): (FileIdentity, Option<(u64, u64)>),
+        (file, inode): (DbIdentity, Option<(u64, u64)>),
     ) -> bool {
         let directory = path.parent().unwrap_or(path);
         match self.held.entry(process.pid).or_insert_with(|| held_by(process.pid, directory)) {
@@ -116,7 +116,7 @@ impl Owners {
     }
 
     /// Whether a process of the file's user began before the file did.
-    fn is_older(&self, process: ProcessIdentity, path: &Path, file: FileIdentity) -> bool {
+    fn is_older(&self, process: ProcessIdentity, path: &Path, file: DbIdentity) -> bool {
         const TICKS_PER_SECOND: u64 = 100; // In proc(5) on every architecture of today.
         let user = |path: &Path| std::fs::metadata(path).map(|metadata| metadata.uid()).ok();
         let process_user = user(Path::new(&format!("/proc/{}", process.pid)));

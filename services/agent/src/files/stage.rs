@@ -8,7 +8,7 @@ use std::{
 use metrifold_model::{DescriptorList, Incarnation, Values};
 use metrifold_session::Instant;
 
-use super::entry::Entry;
+use super::ledger::Entry;
 
 /// A file that is not pushed now.
 pub(super) struct Kept {

@@ -4,12 +4,12 @@ mod document;
 mod headers;
 mod problem;
 mod read;
-mod rights;
 mod tls_section;
+mod tokens;
 mod users;
 
 pub(crate) use document::{Problems, suggestion};
 pub use problem::{WebErrors, WebProblem};
 pub(crate) use read::{Rate, Reading, Web, read};
-pub(crate) use rights::{Namespaces, Token, Tokens};
+pub(crate) use tokens::{Namespaces, Token, Tokens};
 pub(crate) use users::Users;

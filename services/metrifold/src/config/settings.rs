@@ -74,7 +74,7 @@ pub struct WebSection {
 }
 
 impl WebSection {
-    /// Where the rules stand. What does not fit together is found by [`WebSection::check`].
+    /// Where the rules stand. What does not fit together is found when settings are loaded.
     pub fn source(&self) -> Source {
         match (&self.config_file, &self.cert_file, &self.key_file) {
             (Some(path), ..) => Source::File(path.clone()),

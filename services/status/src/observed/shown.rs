@@ -84,7 +84,7 @@ impl ObservedNamespace {
 
 impl Observed {
     /// Nothing seen yet. `own` is the namespace that is always known; `ttl` as in
-    /// [`ExporterSettings::ttl`](crate::ExporterSettings::ttl).
+    /// [`ExporterSettings::ttl`](metrifold_exporter::ExporterSettings::ttl).
     pub fn new(own: Namespace, ttl: Option<Duration>, metrics: Metrics) -> Arc<Observed> {
         Arc::new(Observed { ttl, own, metrics, notes: Mutex::default(), refusals: Mutex::default() })
     }

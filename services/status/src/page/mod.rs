@@ -1,4 +1,4 @@
-//! The status page at `/`: three small files in the binary, which show the JSON interface and poll it.
+//! The status page at `/`: small files in the binary, which show the JSON interface and poll it.
 
 use std::sync::Arc;
 

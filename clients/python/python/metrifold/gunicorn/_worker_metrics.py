@@ -238,6 +238,6 @@ def queue_seconds(request_start: str, now: float) -> float | None:
 class MeasuredWorker(Protocol):
     """A worker of gunicorn that has these metrics, or has to do without."""
 
-    metrics: WorkerMetrics | None
+    metrics: OneWorkerMetrics | None
     nr: int
     cfg: Any

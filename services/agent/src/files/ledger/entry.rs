@@ -4,46 +4,46 @@ use std::collections::BTreeMap;
 
 use metrifold_format::{decode_descriptors, decode_values, encode_descriptors, encode_values};
 use metrifold_model::{DescriptorHash, DescriptorList, Epoch, Incarnation, Seq, Values};
-use metrifold_segment::{FileIdentity, ProcessIdentity};
+use metrifold_segment::{DbIdentity, ProcessIdentity};
 use metrifold_session::{Instant, PusherState};
 
 /// Number of an entry, random, and the first incarnation of its file's source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) struct EntryId(pub(super) u64);
+pub(in super::super) struct EntryId(pub(in super::super) u64);
 
 /// One file.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Entry {
-    pub(super) head: Head,
+pub(in super::super) struct Entry {
+    pub(in super::super) head: Head,
     /// Of a file that may still be pushed; let go at its end.
-    pub(super) descriptors: DescriptorList,
+    pub(in super::super) descriptors: DescriptorList,
     /// What each target was sent, by the target's id.
-    pub(super) targets: BTreeMap<u64, TargetState>,
+    pub(in super::super) targets: BTreeMap<u64, TargetState>,
 }
 
 /// Which file it is and who writes it.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Head {
-    pub(super) name: String,
-    pub(super) file: FileIdentity,
+pub(in super::super) struct Head {
+    pub(in super::super) name: String,
+    pub(in super::super) file: DbIdentity,
     /// The process that was seen to hold it.
-    pub(super) owner: Option<ProcessIdentity>,
+    pub(in super::super) owner: Option<ProcessIdentity>,
     /// How often it was written again without a process in sight that holds it.
-    pub(super) unseen_writers: u64,
+    pub(in super::super) unseen_writers: u64,
     /// Of an ended file: how many descriptors there were, and their hash.
-    pub(super) prefix: Option<(usize, DescriptorHash)>,
+    pub(in super::super) prefix: Option<(usize, DescriptorHash)>,
 }
 
 /// What one target was sent.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct TargetState {
-    pub(super) state: PusherState,
-    pub(super) end: End,
+pub(in super::super) struct TargetState {
+    pub(in super::super) state: PusherState,
+    pub(in super::super) end: End,
 }
 
 /// How far a target knows that a source has ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum End {
+pub(in super::super) enum End {
     /// Not at all.
     #[default]
     Open,
@@ -55,19 +55,19 @@ pub(super) enum End {
 }
 
 impl Entry {
-    pub(super) fn new(head: Head) -> Self {
+    pub(in super::super) fn new(head: Head) -> Self {
         Entry { head, descriptors: DescriptorList::default(), targets: BTreeMap::new() }
     }
 
     /// The newest values that any target was sent: numbers come from one clock.
-    pub(super) fn last_values(&self) -> Values {
+    pub(in super::super) fn last_values(&self) -> Values {
         let last = self.targets.values().max_by_key(|of| of.state.sent);
         last.and_then(|of| of.state.values.clone().or_else(|| of.state.base.clone())).unwrap_or_default()
     }
 
     /// Whether what is in a file may be what became of what was sent: the same series in the same order, and no counter
     /// below what it was.
-    pub(super) fn continues_as(&self, descriptors: &DescriptorList, values: &Values) -> bool {
+    pub(in super::super) fn continues_as(&self, descriptors: &DescriptorList, values: &Values) -> bool {
         let (count, hash) = self.head.prefix.unwrap_or((self.descriptors.len(), self.descriptors.hash()));
         let former = self.last_values();
         let rises = |index: usize| {
@@ -80,7 +80,7 @@ impl Entry {
     }
 
     /// Everything there is to know, as records.
-    pub(super) fn records(&self, id: EntryId) -> Vec<Record> {
+    pub(in super::super) fn records(&self, id: EntryId) -> Vec<Record> {
         let head = Record::Head(id, self.head.clone());
         let descriptors =
             (!self.descriptors.is_empty()).then(|| Record::Descriptors(id, 0, self.descriptors.clone()));
@@ -95,7 +95,7 @@ impl Entry {
 /// A line of the ledger.
 #[derive(Clone, Debug, PartialEq)]
 #[expect(clippy::large_enum_variant, reason = "records live for one write; nobody keeps many of them")]
-pub(super) enum Record {
+pub(in super::super) enum Record {
     /// An entry begins, or its head has changed.
     Head(EntryId, Head),
     /// More descriptors, after so many.
@@ -108,7 +108,7 @@ pub(super) enum Record {
 
 impl Record {
     /// The record as bytes.
-    pub(super) fn encode(&self) -> Vec<u8> {
+    pub(in super::super) fn encode(&self) -> Vec<u8> {
         let mut bytes = Bytes::default();
         match self {
             Record::Head(id, head) => {
@@ -140,7 +140,7 @@ impl Record {
     }
 
     /// Carries bytes that [`Record::encode`] made out on the entries; `None` if they are no record, or none that fits.
-    pub(super) fn apply(bytes: &[u8], entries: &mut BTreeMap<EntryId, Entry>) -> Option<()> {
+    pub(in super::super) fn apply(bytes: &[u8], entries: &mut BTreeMap<EntryId, Entry>) -> Option<()> {
         let mut fields = Fields(bytes);
         let (tag, id) = (fields.number()?, EntryId(fields.number()?));
         match tag {
@@ -158,7 +158,7 @@ impl Record {
         id: EntryId,
         entries: &mut BTreeMap<EntryId, Entry>,
     ) -> Option<()> {
-        let file = FileIdentity { inode: fields.number()?, born: fields.number()? };
+        let file = DbIdentity { inode: fields.number()?, born: fields.number()? };
         let unseen_writers = fields.number()?;
         let has_owner = fields.flag()?;
         let owner = ProcessIdentity {

@@ -33,8 +33,8 @@ use metrifold_session::Instant;
 
 use super::{
     Files,
-    entry::EntryId,
     holders::Holders,
+    ledger::EntryId,
     place_of,
     stage::{Found, Kept, Stage},
 };

@@ -20,7 +20,10 @@ use std::{
 use metrifold_model::DescriptorList;
 use metrifold_session::PusherState;
 
-use super::entry::{End, Entry, EntryId, Head, Record, TargetState};
+mod entry;
+
+use entry::Record;
+pub(super) use entry::{End, Entry, EntryId, Head, TargetState};
 
 const FILE_NAME: &str = "ledger";
 const NEW_NAME: &str = "ledger.new";
@@ -354,7 +357,7 @@ fn first_record(bytes: &[u8]) -> Option<&[u8]> {
 #[cfg(test)]
 mod tests {
     use metrifold_model::{Descriptor, Epoch, Incarnation, Kind, Labels, Seq, Values};
-    use metrifold_segment::{FileIdentity, ProcessIdentity};
+    use metrifold_segment::{DbIdentity, ProcessIdentity};
     use metrifold_session::Instant;
 
     use super::*;
@@ -365,7 +368,7 @@ mod tests {
     fn head() -> Head {
         Head {
             name: "counter_1.db".into(),
-            file: FileIdentity { inode: 2, born: 3 },
+            file: DbIdentity { inode: 2, born: 3 },
             owner: Some(ProcessIdentity { pid: 1, start_ticks: 4, pid_namespace: 5 }),
             unseen_writers: 1,
             prefix: None,
