@@ -21,6 +21,7 @@ stack: system wheel ## The compose stack on a real container engine, every servi
 	STACK_BINARIES="$(CURDIR)/target/stack/static" cargo nextest run --locked --package metrifold-tests --test deploy --run-ignored all --no-capture
 
 test: system check wheel rust python ## Everything that CI runs.
+	@test ! -s target/skipped.txt || { echo "could not be run here:"; sort -u target/skipped.txt; }
 
 deep: system wheel ## What takes longer than a run of CI may: long random schedules of faults, many random worker sets.
 	FAULTS_SEED=$${FAULTS_SEED:-$$(date +%s)} FAULTS_ROUNDS=$${FAULTS_ROUNDS:-20} \
@@ -58,6 +59,7 @@ $(VENV)/.installed: tests/requirements.txt
 
 rust: ## Unit, model, conformance and whole-path tests.
 	cargo build --locked --workspace --all-targets
+	rm -f target/skipped.txt
 	cargo nextest run --locked --workspace
 	cargo test --locked --workspace --doc
 

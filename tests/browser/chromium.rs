@@ -48,7 +48,7 @@ impl Chromium {
         let program = PROGRAMS.iter().map(PathBuf::from).find(|program| program.exists());
         let Some(program) = program else {
             ensure!(cfg!(target_os = "macos"), "there is no Chromium; run tests/install.sh");
-            eprintln!("skipped: this Mac has neither Chromium nor Chrome");
+            metrifold_tests::skip("this Mac has neither Chromium nor Chrome");
             return Ok(None);
         };
         let screenshots = repository().join("target/screenshots");

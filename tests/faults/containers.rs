@@ -9,7 +9,7 @@ use crate::stack::{REFUSED_MAX, Settings, Stack};
 #[test]
 fn workers_with_equal_pids_are_told_apart() -> Result<()> {
     if contained("probe", "true".as_ref()).is_none() {
-        println!("skipped: this system gives no pid and uts namespaces");
+        metrifold_tests::skip("this system gives no pid and uts namespaces");
         return Ok(());
     }
     let redis = Redis::start()?;

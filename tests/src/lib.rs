@@ -27,7 +27,7 @@ pub use link::{Link, Mode};
 pub use load::Load;
 pub use process::{
     Process, binary, children, eventually, eventually_async, free_port, kill, python, repository,
-    rust_example,
+    rust_example, skip,
 };
 pub use prometheus::Prometheus;
 pub use redis::Redis;

@@ -2,6 +2,7 @@
 
 use std::{
     fs::File,
+    io::Write,
     net::TcpListener,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
@@ -22,6 +23,16 @@ pub async fn eventually_async<T, F: Future<Output = Result<T>>>(mut attempt: imp
             Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
         }
     }
+}
+
+/// Says that a test, or a part of it, cannot be run here; the end of `make test` lists all that was said. What
+/// `tests/install.sh` installs is never a reason.
+pub fn skip(reason: &str) {
+    let name = thread::current().name().unwrap_or("a test").to_owned();
+    eprintln!("skipped: {reason}");
+    let list = File::options().create(true).append(true).open(repository().join("target/skipped.txt"));
+    // One write, so that tests which run side by side keep their lines apart. A list that cannot be written is no failure.
+    let _ = list.and_then(|mut list| list.write_all(format!("{name}: {reason}\n").as_bytes()));
 }
 
 /// A child process with its output in a file; killed when dropped.

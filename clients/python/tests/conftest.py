@@ -38,6 +38,13 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
             log.write(f"{report.longreprtext}\n" + "".join(f"--- {title}\n{text}\n" for title, text in report.sections))
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Says what passing tests chose at random, and how much of it they compared."""
+    for report in terminalreporter.getreports("passed"):
+        for name, text in report.user_properties:
+            terminalreporter.write_line(f"{name} of {report.nodeid}: {' '.join(str(text).split())}")
+
+
 class Segments:
     """A segment directory."""
 

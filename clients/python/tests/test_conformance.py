@@ -31,7 +31,7 @@ SETS = os.environ.get("METRIFOLD_ORACLE_SETS", "300")
 SEED = os.environ.get("METRIFOLD_ORACLE_SEED", "1")
 # A large run has releases between them too; METRIFOLD_ORACLE_RELEASES names others, and has any run take them.
 IS_LARGE = int(SETS) >= 1_000
-BETWEEN = os.environ.get("METRIFOLD_ORACLE_RELEASES", "0.22.1,0.24.1" if IS_LARGE else "")
+BETWEEN = os.environ.get("METRIFOLD_ORACLE_RELEASES", "0.21.1,0.22.1,0.23.1,0.24.1,0.25.0" if IS_LARGE else "")
 RELEASES = [*dict.fromkeys([OLDEST, *filter(None, BETWEEN.split(",")), NEWEST])]
 # The part of all sets that may go without a comparison; it is some 0.02.
 NOT_COMPARED_MAX = 0.05
@@ -75,7 +75,7 @@ def source_tests(release: str) -> Path:
 
 @pytest.mark.timeout(7_200)
 @pytest.mark.parametrize("release", RELEASES)
-def test_random_sets_of_workers_show_no_unlisted_difference(release):
+def test_random_sets_of_workers_show_no_unlisted_difference(release, record_property):
     done = subprocess.run(
         [sys.executable, "-m", "conformance.random_sets", "--sets", SETS] + ["--seed", SEED] * (SEED != "random"),
         env=environment(release),
@@ -87,12 +87,60 @@ def test_random_sets_of_workers_show_no_unlisted_difference(release):
     assert done.returncode == 0, done.stdout
     seed, _, counts = done.stdout.strip().rpartition("\n")
     assert release in seed
+    record_property("random sets", done.stdout)
     hits = json.loads(counts)
     assert hits.pop(deviations.NOT_COMPARED, 0) <= int(SETS) * NOT_COMPARED_MAX, done.stdout
+    assert hits.pop(deviations.COMPARED) >= int(SETS) * (1 - NOT_COMPARED_MAX), done.stdout
     if IS_LARGE and release == NEWEST:
         # A deviation that no set shows is listed in vain.
         assert set(hits) == {*deviations.REWRITES, deviations.ROUNDING, deviations.OVERFLOW}
-    print(done.stdout)
+
+
+@pytest.mark.timeout(7_200)
+@pytest.mark.skipif(not BINARY, reason=WHY_NO_BINARY)
+def test_random_sets_of_workers_look_alike_from_the_server_and_the_collector(record_property):
+    # A server is started for each.
+    sets = max(100, int(SETS) // 10)
+    done = subprocess.run(
+        [sys.executable, "-m", "conformance.server_pages", BINARY, "--sets", str(sets)] + ["--seed", SEED] * (SEED != "random"),
+        env=environment(NEWEST),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    record_property("random sets", done.stdout)
+    counts = json.loads(done.stdout.strip().splitlines()[-1])
+    assert counts["sets"] >= sets // 2 and counts["samples"] >= sets // 2, done.stdout
+
+
+@pytest.mark.parametrize("planted", ["another value", "a sample less", "another family", "another help"])
+def test_a_planted_difference_is_found(planted, tmp_path, monkeypatch):
+    # write() sets it.
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
+    from conformance import random_sets
+
+    workers = [Worker(str(process), (Child("c", (), "Help", Counter(2.0)),)) for process in (1, 2)]
+    merge = metrifold.MultiProcessCollector.merge
+    random_sets.check(workers, {})
+
+    def wrong(files, accumulate=True):
+        (metric,) = merge(files, accumulate)
+        match planted:
+            case "another value":
+                metric.samples = [sample._replace(value=sample.value + 4 * math.ulp(sample.value)) for sample in metric.samples]
+            case "a sample less":
+                metric.samples = metric.samples[:-1]
+            case "another family":
+                metric.name = "d"
+            case "another help":
+                metric.documentation = "other"
+        return [metric]
+
+    monkeypatch.setattr(metrifold.MultiProcessCollector, "merge", staticmethod(wrong))
+    with pytest.raises(AssertionError):
+        random_sets.check(workers, {})
 
 
 @pytest.mark.timeout(300)

@@ -23,7 +23,7 @@ pub struct RecorderStatus {
     /// Values refused because a sum would not have been finite.
     pub refused_values: u64,
     /// Exemplars that no format can carry, or that came when
-    /// [`EXEMPLARS_PER_SOURCE_MAX`](limits::EXEMPLARS_PER_SOURCE_MAX) slots had one.
+    /// [`EXEMPLARS_PER_SOURCE_MAX`](metrifold_model::limits::EXEMPLARS_PER_SOURCE_MAX) slots had one.
     pub refused_exemplars: u64,
 }
 
@@ -39,7 +39,7 @@ pub enum RecorderMemory {
     },
     /// In memory that only this process sees.
     Anonymous {
-        /// Why; `None` if [`Recorder::anonymous`] asked for it.
+        /// Why; `None` if [`Recorder::anonymous`](crate::Recorder::anonymous) asked for it.
         reason: Option<Arc<CreateError>>,
     },
 }

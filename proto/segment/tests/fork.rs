@@ -286,7 +286,7 @@ fn a_full_tmpfs_refuses_slots_and_kills_nobody() {
         .arg(directory.path())
         .output();
     if !mount.is_ok_and(|output| output.status.success()) {
-        eprintln!("skipped: mounting a tmpfs is not permitted here");
+        metrifold_tests::skip("mounting a tmpfs is not permitted here");
         return;
     }
     let child = fork(|| {

@@ -132,7 +132,8 @@ fn promtool(page: &[u8]) -> Option<(String, Option<i32>)> {
         .stderr(Stdio::piped())
         .spawn();
     let Ok(mut promtool) = promtool else {
-        eprintln!("skipped: no promtool on PATH (Debian's package `prometheus` has it)");
+        assert!(cfg!(target_os = "macos"), "there is no promtool; run tests/install.sh");
+        metrifold_tests::skip("no promtool on PATH");
         return None;
     };
     let mut stdin = promtool.stdin.take().expect("piped");
@@ -361,7 +362,8 @@ impl Drop for Prometheus {
 /// Whether the Prometheus that is installed knows UTF-8 names; `None` if there is none.
 fn knows_utf8() -> Option<bool> {
     let Ok(output) = Command::new("prometheus").arg("--version").output() else {
-        eprintln!("skipped: no prometheus on PATH (Debian's package `prometheus` has it)");
+        assert!(cfg!(target_os = "macos"), "there is no prometheus; run tests/install.sh");
+        metrifold_tests::skip("no prometheus on PATH");
         return None;
     };
     let said = String::from_utf8_lossy(&output.stdout);

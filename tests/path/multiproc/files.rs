@@ -151,7 +151,7 @@ fn a_full_file_system_under_the_ledger_loses_nothing() -> Result<()> {
     let files = home.path().join("files");
     std::fs::create_dir_all(files.join(".metrifold"))?;
     let Some(mut command) = with_small_folder(&files.join(".metrifold"), &binary()?) else {
-        eprintln!("this system allows no mounts to an ordinary user: nothing to show");
+        metrifold_tests::skip("this system allows no mounts to an ordinary user");
         return Ok(());
     };
     let port = free_port()?;

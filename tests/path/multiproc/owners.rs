@@ -8,7 +8,7 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use metrifold_tests::{
     Ledger, Process, Scrape, Watch, binary, children, contained, eventually, free_port, get, kill, python,
-    repository,
+    repository, skip,
 };
 use rustix::process::Signal;
 use tempfile::{TempDir, tempdir};
@@ -25,7 +25,7 @@ const EVENTS_PER_LIFE: f64 = 1.0 + 2.0 * FORKS as f64;
 const PIDS: usize = 6;
 /// One a second: in a few, a sidecar has looked at its files far more often than it takes to find that a process is dead.
 const PASSES: &str = "metrifold_reaper_passes_total";
-const NOT_CONTAINED: &str = "skipped: this system gives no pid and uts namespaces";
+const NOT_CONTAINED: &str = "this system gives no pid and uts namespaces";
 const CLEAN_UP: (&str, &str) = ("CLEANUP_DB_FILES", "true");
 
 /// A container that holds application and sidecar, as the pid namespace of both: the program is started first, so that its
@@ -46,7 +46,7 @@ impl Container {
     /// `None` where there are no pid namespaces.
     fn new(variables: &[(&'static str, &'static str)]) -> Result<Option<Container>> {
         if contained("probe", "true".as_ref()).is_none() {
-            println!("{NOT_CONTAINED}");
+            skip(NOT_CONTAINED);
             return Ok(None);
         }
         let home = tempdir()?;
@@ -214,7 +214,7 @@ fn pids_of_a_container_are_not_those_of_the_host() -> Result<()> {
     let (Some(mut host), Some(engine)) =
         (contained("host", "sh".as_ref()), contained("container", &python()?))
     else {
-        println!("{NOT_CONTAINED}");
+        skip(NOT_CONTAINED);
         return Ok(());
     };
     let home = tempdir()?;
@@ -242,7 +242,7 @@ fn pids_of_a_container_are_not_those_of_the_host() -> Result<()> {
 #[test]
 fn a_sidecar_in_a_container_of_its_own_does_not_take_itself_for_the_application() -> Result<()> {
     let Some(mut command) = contained("sidecar", &binary()?) else {
-        println!("{NOT_CONTAINED}");
+        skip(NOT_CONTAINED);
         return Ok(());
     };
     let home = tempdir()?;
@@ -272,7 +272,7 @@ fn a_sidecar_in_a_container_of_its_own_does_not_take_itself_for_the_application(
 fn use_pids_again(variables: &[(&'static str, &'static str)], are_kept: bool) -> Result<()> {
     let Some(container) = Container::new(variables)? else { return Ok(()) };
     if !can_choose_pids() {
-        println!("skipped: this kernel lets nobody choose a pid");
+        skip("this kernel lets nobody choose a pid");
         return Ok(());
     }
     let seed: u16 = rand::random();

@@ -135,6 +135,8 @@ REWRITES: dict[str, Rewrite] = {
 }
 ROUNDING = "rounding"
 OVERFLOW = "overflow"
+# No deviation either: sets that were compared to the end.
+COMPARED = "compared"
 # No deviation, but sets where it cannot be said which family of several is to be shown.
 NOT_COMPARED = "not-compared"
 # Not about values: shown by tests of their own.

@@ -81,6 +81,7 @@ def check(workers: list[Worker], hits: dict[str, int]) -> None:
             theirs = families(MultiProcessCollector.merge(rewritten_files, accumulate))
             ours = families(metrifold.MultiProcessCollector.merge(files, accumulate))
             compare(theirs, ours, after, helps, accumulate, hits)
+        hits[deviations.COMPARED] = hits.get(deviations.COMPARED, 0) + 1
 
 
 def one(*children: tuple[str, Counter | Gauge | Summary]) -> list[Worker]:
