@@ -165,6 +165,35 @@ fn gunicorn_is_exact_and_monotone_when_its_local_server_is_killed() -> Result<()
     assert_all(&page, &gunicorn, directory.path())
 }
 
+/// Goal: the page of a gunicorn's own server never goes down by the server's death either. Method: as before, with nothing
+/// but that server, which has the sums of workers that have ended beside their segments; in order it leaves nothing behind.
+#[test]
+fn a_local_server_that_is_killed_has_lost_nothing_of_workers_that_had_ended() -> Result<()> {
+    let directory = tempdir()?;
+    let mut gunicorn =
+        Gunicorn::start(directory.path(), &settings(false, &[("METRIFOLD_AGENT__LINGER", "1s")]))?;
+    let page = gunicorn.metrics();
+    eventually("the page is shown", Duration::from_secs(20), || Scrape::of(&page))?;
+    let watch = Watch::start(std::slice::from_ref(&page));
+    kill_under_load(&gunicorn, || {
+        gunicorn.kill_worker()?;
+        let server = gunicorn.local_server()?;
+        kill_process(server)?;
+        eventually("another local server has come", Duration::from_secs(20), || {
+            ensure!(gunicorn.local_server()? != server, "still the dead one's pid");
+            Ok(())
+        })
+    })?;
+    watch.finish(10)?;
+    assert_all(&page, &gunicorn, directory.path())?;
+    gunicorn.stop()?;
+    let store = directory.path().join("segments/store");
+    eventually("the server has ended and left nothing", Duration::from_secs(20), || {
+        ensure!(!store.exists(), "{} is there", store.display());
+        Ok(())
+    })
+}
+
 fn kill_process(pid: u32) -> Result<()> {
     metrifold_tests::kill(pid, rustix::process::Signal::KILL)
 }

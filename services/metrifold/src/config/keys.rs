@@ -113,12 +113,15 @@ pub(crate) const ALL: &[Key] = &[
     Key {
         name: "store.data_dir",
         form: "DIR",
-        help: "Where the embedded store keeps its archive over restarts. With `agent.multiproc_dir` a hidden \
-               folder in that directory. Not with `redis.url`.",
+        help: "Where the embedded store keeps its archive over restarts. With `agent.multiproc_dir` a hidden folder in that \
+               directory; with `agent.exit_when_idle` the folder `store` in `agent.segment_dir`, which goes when the server \
+               ends for want of workers. Not with `redis.url`.",
         flag: Some("data-dir"),
         variables: &[],
         set: |to, text| path(text).map(|value| to.store.data_dir = Some(value)),
-        show: |of| optional(of.data_dir().as_ref().map(|path| path.display())),
+        show: |of| {
+            optional(of.data_dir().or_else(|| of.local_data_dir()).as_ref().map(|path| path.display()))
+        },
     },
     Key {
         name: "store.settle",

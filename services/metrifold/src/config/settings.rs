@@ -294,6 +294,13 @@ impl Settings {
         self.store.data_dir.clone().or_else(beside_files)
     }
 
+    /// Where a server that ends with its workers keeps its archive unless something else is said: beside their segments, so
+    /// that it outlives a kill of the server, and nothing outlives the segments' memory.
+    pub fn local_data_dir(&self) -> Option<PathBuf> {
+        let is_local = self.agent.exit_when_idle && self.redis.url.is_none() && self.data_dir().is_none();
+        is_local.then(|| self.agent.segment_dir.join("store"))
+    }
+
     /// `agent.instance` as given, else the host's name.
     pub fn instance(&self) -> String {
         let host_name = || gethostname::gethostname().to_string_lossy().into_owned();

@@ -1,6 +1,10 @@
 //! The typed settings of each part, and the stores and targets that they share.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use metrifold_agent::{AgentSettings, AgentStatus, FilesSettings, StoreTransport};
 use metrifold_collector::ReaperSettings;
@@ -19,6 +23,9 @@ use crate::config::Settings;
 
 /// How a segment's holder names this process's own store; never changes, because it stands in segments.
 const OWN_STORE: &str = "own store";
+
+/// How long a server that ends with its workers waits for the one before to let its data directory go.
+const PREDECESSOR_ENDS_WITHIN: Duration = Duration::from_secs(3);
 
 /// How long a scrape may wait for a server that has just started: as long as Prometheus waits for it.
 const CATCH_UP_MAX: Duration = Duration::from_secs(10);
@@ -90,7 +97,7 @@ fn own_metrics(settings: &Settings, own: &Registry) -> Option<OwnMetrics> {
 /// What the server says of itself on its status page.
 pub(super) fn identity(role: Role, settings: &Settings) -> Identity {
     let redis = settings.redis.url.as_ref();
-    let directory = settings.store.data_dir.as_ref();
+    let directory = settings.data_dir();
     Identity {
         role: role.name(),
         version: env!("CARGO_PKG_VERSION"),
@@ -105,10 +112,17 @@ pub(super) fn identity(role: Role, settings: &Settings) -> Identity {
 
 /// The store of this process: Redis if it is set, else one of its own. A Redis that cannot be reached yet is waited
 /// for while the listener says so; one that refuses is an error.
-pub(super) async fn open_store(settings: &Settings, metrics: &Metrics) -> Result<Arc<dyn Store>, StoreError> {
+pub(super) async fn open_store(
+    settings: &Settings,
+    local_data_dir: Option<&Path>,
+    metrics: &Metrics,
+) -> Result<Arc<dyn Store>, StoreError> {
     let Some(address) = &settings.redis.url else {
-        let embedded = EmbeddedSettings { data_dir: settings.data_dir(), ..Default::default() };
-        return Ok(Arc::new(MeteredStore::new(Arc::new(EmbeddedStore::open(embedded)?), metrics.clone())));
+        let store = match local_data_dir {
+            Some(directory) => open_local(directory).await?,
+            None => open_embedded(settings.data_dir())?,
+        };
+        return Ok(Arc::new(MeteredStore::new(Arc::new(store), metrics.clone())));
     };
     let store = connect(address, settings, metrics)?;
     match store.check().await {
@@ -117,6 +131,28 @@ pub(super) async fn open_store(settings: &Settings, metrics: &Metrics) -> Result
             Ok(store)
         }
         checked => checked.map(|()| store),
+    }
+}
+
+fn open_embedded(data_dir: Option<PathBuf>) -> Result<EmbeddedStore, StoreError> {
+    EmbeddedStore::open(EmbeddedSettings { data_dir, ..Default::default() })
+}
+
+/// The store of a server that ends with its workers. Its predecessor may be about to end. Workers are served without a
+/// directory rather than not at all.
+async fn open_local(directory: &Path) -> Result<EmbeddedStore, StoreError> {
+    let began = Instant::now();
+    loop {
+        match open_embedded(Some(directory.to_owned())) {
+            Ok(store) => return Ok(store),
+            Err(_) if began.elapsed() < PREDECESSOR_ENDS_WITHIN => {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            Err(error) => {
+                tracing::warn!(%error, "totals of workers that have ended will not outlive a kill of this server");
+                return open_embedded(None);
+            }
+        }
     }
 }
 

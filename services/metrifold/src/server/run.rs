@@ -1,6 +1,6 @@
 //! From settings to a drained end.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
 use axum::{http::StatusCode, middleware::from_fn};
 use metrifold_agent::{Agent, AgentStatus};
@@ -9,7 +9,7 @@ use metrifold_exporter::Exporter;
 use metrifold_gate::{Gate, Permit};
 use metrifold_segment::{AgentLock, AgentLockError, MultiprocDirectory, SegmentDirectory};
 use metrifold_status::{Console, Observed, ObservedStore};
-use metrifold_store::Store;
+use metrifold_store::{EmbeddedStore, Store};
 use metrifold_telemetry::{Metrics, SidecarMetrics};
 use prometheus::Registry;
 use tokio::sync::watch;
@@ -35,14 +35,15 @@ pub(crate) async fn run(role: Role, settings: Settings, from: ReloadInputs) -> R
     }
     let gate = Gate::open(settings.web.source(), settings.redis.namespace.clone(), metrics.clone())?;
     let observed = Observed::new(settings.redis.namespace.clone(), settings.ttl(), metrics.clone());
-    let store = compose::open_store(&settings, &metrics).await?;
+    let local_data_dir = settings.local_data_dir().filter(|_| role.watches_segments());
+    let store = compose::open_store(&settings, local_data_dir.as_deref(), &metrics).await?;
     let store: Arc<dyn Store> = Arc::new(ObservedStore::new(store, observed.clone()));
     let listeners = Listeners::bind(&settings.http).await?;
     let address = listeners.address();
 
     let mut parts = Parts::new();
     let is_serving = reap(&mut parts, "own", store.clone(), &settings, &metrics);
-    let catching_up = watch(&mut parts, places, store.clone(), &settings, &metrics)?;
+    let catching_up = watch(&mut parts, places, store.clone(), local_data_dir, &settings, &metrics)?;
     let has_caught_up = catch_up(&mut parts, catching_up, &settings);
     record(&mut parts, observed.clone());
     let reload = Reload::new(from, gate.clone());
@@ -165,6 +166,7 @@ fn watch(
     parts: &mut Parts,
     places: Places,
     store: Arc<dyn Store>,
+    local_data_dir: Option<PathBuf>,
     settings: &Settings,
     metrics: &Metrics,
 ) -> Result<Option<watch::Receiver<AgentStatus>>, ServerError> {
@@ -189,10 +191,14 @@ fn watch(
     let drain = parts.drain();
     parts.spawn(async move {
         tokio::select! {
-            ended = agent.run(drain) => ended?,
+            ended = agent.run(drain.clone()) => ended?,
             () = compose::count_memory(status, metrics) => {}
         }
         tracing::info!("the agent has let its directories go: drained or idle");
+        if let Some(directory) = local_data_dir.filter(|_| !drain.is_cancelled()) {
+            // Before this process lets it go: the next server's own is never taken for it.
+            EmbeddedStore::remove(&directory);
+        }
         Ok(())
     });
     Ok(catching_up)

@@ -6,6 +6,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -121,7 +122,9 @@ impl Disk {
     pub(super) fn open(directory: &Path) -> Result<Disk, StoreError> {
         let refused =
             |cause: String| StoreError::Refused(format!("store.data_dir {}: {cause}", directory.display()));
-        std::fs::create_dir_all(directory).map_err(|error| refused(error.to_string()))?;
+        let mut maker = std::fs::DirBuilder::new();
+        // What it holds is this user's affair.
+        maker.recursive(true).mode(0o700).create(directory).map_err(|error| refused(error.to_string()))?;
         let path: PathBuf = directory.join(FILE_NAME);
         let database = Database::create(&path).map_err(|error| match error {
             DatabaseError::DatabaseAlreadyOpen => {
@@ -132,6 +135,11 @@ impl Disk {
         let disk = Disk { path, database: Mutex::new(Some(database)) };
         disk.check_format(refused)?;
         Ok(disk)
+    }
+
+    pub(super) fn remove(directory: &Path) {
+        let _ = std::fs::remove_file(directory.join(FILE_NAME));
+        let _ = std::fs::remove_dir(directory);
     }
 
     /// Of a directory that cannot be used as long as it is not there.

@@ -1,7 +1,7 @@
 //! The store over its shards.
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant as Monotonic},
 };
@@ -80,6 +80,12 @@ impl EmbeddedStore {
         }
         store.writer = Some(Writer::start(disk)?);
         Ok(store)
+    }
+
+    /// Removes what a data directory holds, also under a store that has it open, which goes on in memory. What cannot be removed
+    /// stays.
+    pub fn remove(directory: &Path) {
+        Disk::remove(directory);
     }
 
     fn now(&self) -> Instant {
