@@ -132,8 +132,7 @@ fn promtool(page: &[u8]) -> Option<(String, Option<i32>)> {
         .stderr(Stdio::piped())
         .spawn();
     let Ok(mut promtool) = promtool else {
-        assert!(cfg!(target_os = "macos"), "there is no promtool; run tests/install.sh");
-        metrifold_tests::skip("no promtool on PATH");
+        missing("promtool");
         return None;
     };
     let mut stdin = promtool.stdin.take().expect("piped");
@@ -359,11 +358,18 @@ impl Drop for Prometheus {
     }
 }
 
+/// Only a developer's Mac may lack what `tests/install.sh` installs.
+fn missing(program: &str) {
+    match cfg!(target_os = "macos") {
+        true => metrifold_tests::skip(&format!("no {program} on PATH")),
+        false => panic!("there is no {program}; run tests/install.sh"),
+    }
+}
+
 /// Whether the Prometheus that is installed knows UTF-8 names; `None` if there is none.
 fn knows_utf8() -> Option<bool> {
     let Ok(output) = Command::new("prometheus").arg("--version").output() else {
-        assert!(cfg!(target_os = "macos"), "there is no prometheus; run tests/install.sh");
-        metrifold_tests::skip("no prometheus on PATH");
+        missing("prometheus");
         return None;
     };
     let said = String::from_utf8_lossy(&output.stdout);
