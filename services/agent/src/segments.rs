@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashSet,
+    io::ErrorKind,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -9,7 +10,8 @@ use std::{
 use metrifold_model::{DescriptorList, Epoch, Incarnation, Namespace, Seq, Values, Worker};
 use metrifold_push::{Memory, Transport};
 use metrifold_segment::{
-    AgentLock, AgentLockError, Holder, HolderError, HolderState, Liveness, SegmentDirectory, SegmentReader,
+    AgentLock, AgentLockError, DirectoryError, Holder, HolderError, HolderState, Liveness, SegmentDirectory,
+    SegmentReader,
 };
 use metrifold_session::{Instant, PusherState};
 
@@ -28,6 +30,10 @@ pub(super) struct Segments {
     sources: Sources<SegmentMemory>,
     /// Segments that cannot be read, so that each is named once.
     corrupt: HashSet<PathBuf>,
+    /// Segments that are done with and could not be removed.
+    unremoved: HashSet<PathBuf>,
+    /// The directory could not be read at the last scan.
+    is_unreadable: bool,
     finished: u64,
 }
 
@@ -38,20 +44,53 @@ impl Segments {
             lock: Some(lock),
             sources: Sources::default(),
             corrupt: HashSet::new(),
+            unremoved: HashSet::new(),
+            is_unreadable: false,
             finished: 0,
         }
     }
 
-    fn examine(&mut self, path: PathBuf, targets: &Targets, now: Instant) {
-        let key = key(&path);
-        let examined = match self.sources.examine(key, now) {
-            Some(examined) => examined,
-            None => SegmentMemory::open(path.clone(), &targets.transports)
-                .map(|memory| self.sources.insert(key, memory, targets, now)),
-        };
-        match examined {
-            Ok(()) => drop(self.corrupt.remove(&path)),
+    /// Begins to push a segment that has come.
+    fn open(&mut self, path: PathBuf, targets: &Targets, now: Instant) {
+        match SegmentMemory::open(path.clone(), &targets.transports) {
+            Ok(memory) => {
+                self.corrupt.remove(&path);
+                self.sources.insert(key(&path), memory, targets, now);
+            }
             Err(error) => self.skip(path, &error),
+        }
+    }
+
+    /// The segments that are there; `None` if that cannot be seen now, because too many files are open for instance. Only a
+    /// directory that is gone ends the agent.
+    fn list(&mut self) -> Result<Option<HashSet<PathBuf>>, AgentError> {
+        match self.directory.segments() {
+            Ok(paths) => {
+                self.is_unreadable = false;
+                Ok(Some(paths.into_iter().collect()))
+            }
+            Err(DirectoryError::Io { source, .. })
+                if !matches!(source.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) =>
+            {
+                if !std::mem::replace(&mut self.is_unreadable, true) {
+                    tracing::warn!(error = %source, "the segment directory cannot be read now; known segments are pushed on");
+                }
+                Ok(None)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Removes what every target has to the last value. What cannot be removed is tried again at each scan, and never pushed
+    /// again.
+    fn remove(&mut self, path: PathBuf) {
+        match self.directory.remove(&path) {
+            Ok(()) => drop(self.unremoved.remove(&path)),
+            Err(error) => {
+                if self.unremoved.insert(path) {
+                    tracing::warn!(%error, "a finished segment cannot be removed");
+                }
+            }
         }
     }
 
@@ -66,20 +105,28 @@ impl Segments {
 
 impl Directory for Segments {
     fn scan(&mut self, targets: &Targets, now: Instant) -> Result<(), AgentError> {
-        let paths: HashSet<_> = self.directory.segments()?.into_iter().collect();
-        self.corrupt.retain(|path| paths.contains(path));
-        // Somebody else removed the file: there is nothing left to hold.
-        self.sources.retain(|memory| paths.contains(&memory.path));
-        for path in paths {
-            self.examine(path, targets, now);
+        if let Some(paths) = self.list()? {
+            self.corrupt.retain(|path| paths.contains(path));
+            self.unremoved.retain(|path| paths.contains(path));
+            // What a living worker counts in a file that somebody has removed is read on through the open file.
+            self.sources.retain(|memory, has_ended| !has_ended || paths.contains(&memory.path));
+            for path in paths {
+                if !self.sources.contains(key(&path)) && !self.unremoved.contains(&path) {
+                    self.open(path, targets, now);
+                }
+            }
         }
+        for (key, error) in self.sources.examine_all(now) {
+            self.skip_unreadable(key, &error);
+        }
+        self.unremoved.clone().into_iter().for_each(|path| self.remove(path));
         self.release(now)
     }
 
     fn release(&mut self, _now: Instant) -> Result<(), AgentError> {
         for (_, source) in self.sources.take_done() {
-            self.directory.remove(&source.into_memory().path)?;
             self.finished += 1;
+            self.remove(source.into_memory().path);
         }
         Ok(())
     }
@@ -113,7 +160,9 @@ impl Directory for Segments {
     /// lock go.
     fn leave(&mut self) -> Result<bool, AgentError> {
         self.lock = None;
-        let known = |path: &PathBuf| self.sources.contains(key(path)) || self.corrupt.contains(path);
+        let known = |path: &PathBuf| {
+            self.sources.contains(key(path)) || self.corrupt.contains(path) || self.unremoved.contains(path)
+        };
         if self.directory.segments()?.iter().all(known) {
             return Ok(true);
         }

@@ -80,11 +80,6 @@ impl<M: ProcessMemory> Sources<M> {
         live.map(|watched| watched.source.memory_mut())
     }
 
-    /// Looks whether the process of a source still lives; `None` if there is no such source.
-    pub(super) fn examine(&mut self, key: SourceKey, now: Instant) -> Option<Result<(), SourceError>> {
-        self.0.get_mut(&key).map(|watched| watched.examine(now))
-    }
-
     /// Looks whose processes still live; names the sources that cannot be read.
     pub(super) fn examine_all(&mut self, now: Instant) -> Vec<(SourceKey, SourceError)> {
         let examined = self.0.iter_mut().map(|(key, watched)| (*key, watched.examine(now)));
@@ -95,8 +90,9 @@ impl<M: ProcessMemory> Sources<M> {
         self.0.remove(&key).map(|watched| watched.source.into_memory())
     }
 
-    pub(super) fn retain(&mut self, keep: impl Fn(&M) -> bool) {
-        self.0.retain(|_, watched| keep(watched.source.memory()));
+    /// Keeps those of which `keep` says so, given whether the process has ended.
+    pub(super) fn retain(&mut self, keep: impl Fn(&M, bool) -> bool) {
+        self.0.retain(|_, watched| keep(watched.source.memory(), watched.source.has_ended()));
     }
 
     /// Takes out those that every target has acknowledged to the last value.

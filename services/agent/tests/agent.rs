@@ -82,6 +82,100 @@ async fn what_went_with_its_segment_outlives_an_embedded_store() -> Result<()> {
     Ok(())
 }
 
+#[tokio::test]
+async fn a_segment_that_is_removed_under_its_worker_is_counted_to_the_end() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let segments = directory.path().join("segments");
+    let store = store()?;
+    let running = start(&segments, vec![Faulty::new("store", &store)], quick())?;
+    let worker = Worker::start(&segments, &directory.path().join("ledger"))?;
+    counted(&worker, 1_000).await?;
+    eventually(|| async {
+        ensure!(total(&*store).await?.0 > 0.0, "nothing arrived");
+        Ok(())
+    })
+    .await?;
+    for segment in SegmentDirectory::open(&segments)?.segments()? {
+        std::fs::remove_file(segment)?;
+    }
+    let before = worker.events().1;
+    counted(&worker, before + 1_000).await?;
+    let (began, ended) = worker.kill()?;
+    eventually(|| async {
+        let (total, live) = total(&*store).await?;
+        ensure!(live == 0 && total >= ended as f64 && total <= began as f64, "{total}, {live} live");
+        Ok(())
+    })
+    .await?;
+    ensure!(!running.task.is_finished(), "the agent has ended");
+    Ok(())
+}
+
+/// Nobody can remove a directory as if it were a file, which is what stands in the place of the segment by then.
+#[tokio::test]
+async fn a_segment_that_cannot_be_removed_neither_ends_the_agent_nor_is_pushed_again() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let segments = directory.path().join("segments");
+    let store = store()?;
+    let target = Faulty::new("store", &store);
+    let mut running = start(&segments, vec![target.clone()], quick())?;
+    let worker = Worker::start(&segments, &directory.path().join("ledger"))?;
+    counted(&worker, 1_000).await?;
+    eventually(|| async {
+        ensure!(total(&*store).await?.0 > 0.0, "nothing arrived");
+        Ok(())
+    })
+    .await?;
+    let path = SegmentDirectory::open(&segments)?.segments()?.pop().context("a segment")?;
+    std::fs::rename(&path, directory.path().join("elsewhere"))?;
+    std::fs::create_dir(&path)?;
+    let (began, ended) = worker.kill()?;
+    eventually(|| async {
+        let (total, live) = total(&*store).await?;
+        ensure!(live == 0 && total >= ended as f64 && total <= began as f64, "{total}, {live} live");
+        Ok(())
+    })
+    .await?;
+    let calls = target.calls.load(Ordering::Relaxed);
+    for _ in 0..10 {
+        running.status.changed().await?;
+    }
+    ensure!(target.calls.load(Ordering::Relaxed) == calls, "it is pushed again");
+    std::fs::remove_dir(&path)?;
+    let other = Worker::start(&segments, &directory.path().join("other"))?;
+    counted(&other, 1_000).await?;
+    let (also_began, also_ended) = other.kill()?;
+    assert_exact(&store, &segments, began + also_began, ended + also_ended).await
+}
+
+#[tokio::test]
+async fn an_agent_outlives_a_want_of_open_files() -> Result<()> {
+    use rustix::process::{Resource, Rlimit, setrlimit};
+    // Of this test's process alone.
+    setrlimit(Resource::Nofile, Rlimit { current: Some(128), maximum: Some(128) })?;
+    let directory = tempfile::tempdir()?;
+    let segments = directory.path().join("segments");
+    let store = store()?;
+    let mut running = start(&segments, vec![Faulty::new("store", &store)], quick())?;
+    let worker = Worker::start(&segments, &directory.path().join("ledger"))?;
+    counted(&worker, 1_000).await?;
+    eventually(|| async {
+        ensure!(total(&*store).await?.0 > 0.0, "nothing arrived");
+        Ok(())
+    })
+    .await?;
+    let mut hoard = Vec::new();
+    while let Ok(file) = std::fs::File::open("/dev/null") {
+        hoard.push(file);
+    }
+    for _ in 0..10 {
+        running.status.changed().await.context("the agent has ended")?;
+    }
+    drop(hoard);
+    let (began, ended) = worker.kill()?;
+    assert_exact(&store, &segments, began, ended).await
+}
+
 /// The first agent dies without a word while answers are being lost; the second reads in the segment what was sent.
 #[tokio::test]
 async fn a_successor_goes_on_where_a_killed_agent_stopped() -> Result<()> {
@@ -366,9 +460,15 @@ async fn an_idle_agent_waits_for_a_target_that_is_down() -> Result<()> {
     let store = store()?;
     let target = Faulty::new("store", &store);
     let settings = AgentSettings { exit_when_idle: true, linger: Duration::from_millis(400), ..quick() };
-    let running = start(&segments, vec![target.clone()], settings)?;
+    // First the worker: on a busy machine it may take longer to come than the agent lingers for.
     let worker = Worker::start(&segments, &directory.path().join("ledger"))?;
     counted(&worker, 1_000).await?;
+    let running = start(&segments, vec![target.clone()], settings)?;
+    eventually(|| async {
+        ensure!(running.status.borrow().live == 1, "not seen yet");
+        Ok(())
+    })
+    .await?;
     target.is_down.store(true, Ordering::Relaxed);
     let (began, ended) = worker.kill()?;
     eventually(|| async {
