@@ -4,9 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use metrifold_model::{Incarnation, Seq};
 use metrifold_push::{Transport, Unanswered};
-use metrifold_segment::{
-    AgentLock, AgentLockError, DirectoryError, MultiprocDirectory, MultiprocError, SegmentDirectory,
-};
+use metrifold_segment::{AgentLock, AgentLockError, DirectoryError, MultiprocDirectory, SegmentDirectory};
 use metrifold_session::{Answer, Instant, PusherSettings};
 use metrifold_store::StoreError;
 use tokio::{
@@ -69,9 +67,6 @@ pub enum AgentError {
     /// The directory can no longer be read.
     #[error(transparent)]
     Directory(#[from] DirectoryError),
-    /// The multiprocess directory can no longer be read.
-    #[error(transparent)]
-    Multiproc(#[from] MultiprocError),
     /// Its lock could not be taken back.
     #[error(transparent)]
     Lock(#[from] AgentLockError),

@@ -32,7 +32,9 @@ use std::{
 
 use metrifold_model::{DescriptorList, Incarnation, Kind, Values, Worker};
 use metrifold_push::Transport;
-use metrifold_segment::{AgentLock, DbError, DbReader, MultiprocDirectory, db_identity, parse_file_name};
+use metrifold_segment::{
+    AgentLock, DbError, DbReader, MultiprocDirectory, MultiprocError, db_identity, parse_file_name,
+};
 use metrifold_session::Instant;
 use metrifold_store::StoreError;
 use parking_lot::Mutex;
@@ -94,6 +96,8 @@ pub(super) struct Files {
     unread_leaving: Vec<String>,
     listed: Option<(Instant, Option<SystemTime>)>,
     opened: Option<Instant>,
+    /// The directory could not be read at the last scan.
+    is_unreadable: bool,
     has_warned_of_owners: bool,
     has_warned_of_removal: bool,
     has_warned_of_unread: bool,
@@ -134,6 +138,7 @@ impl Files {
             unread_leaving: Vec::new(),
             listed: None,
             opened: None,
+            is_unreadable: false,
             has_warned_of_owners: false,
             has_warned_of_removal: false,
             has_warned_of_unread: false,
@@ -146,7 +151,7 @@ impl Files {
     }
 
     /// Takes up what a former agent left: files that are gone, and files that were on their way out.
-    fn take_up(&mut self, targets: &Targets, now: Instant) -> Result<(), AgentError> {
+    fn take_up(&mut self, targets: &Targets, now: Instant) -> Result<(), MultiprocError> {
         let present = self.take_up_leaving(targets, now)?;
         let entries: Vec<_> = {
             let ledger = self.ledger.lock();
@@ -210,7 +215,7 @@ impl Files {
     }
 
     /// Reads the directory if it may have changed.
-    fn list(&mut self, targets: &Targets, now: Instant) -> Result<(), AgentError> {
+    fn list(&mut self, targets: &Targets, now: Instant) -> Result<(), MultiprocError> {
         let modified = self.directory.metadata().ok().and_then(|metadata| metadata.modified().ok());
         if let Some((at, before)) = self.listed {
             let is_young =
@@ -435,10 +440,16 @@ fn look_at(memory: &mut FileMemory, owners: &mut Owners) {
 
 impl Directory for Files {
     fn scan(&mut self, targets: &Targets, now: Instant) -> Result<(), AgentError> {
-        if self.listed.is_none() {
-            self.take_up(targets, now)?;
+        let taken_up = if self.listed.is_none() { self.take_up(targets, now) } else { Ok(()) };
+        match taken_up.and_then(|()| self.list(targets, now)) {
+            Ok(()) => self.is_unreadable = false,
+            // Too many open files, most often. What is known is pushed on, and the next scan tries again.
+            Err(error) => {
+                if !std::mem::replace(&mut self.is_unreadable, true) {
+                    tracing::warn!(%error, "the multiprocess directory cannot be read now; known files are pushed on");
+                }
+            }
         }
-        self.list(targets, now)?;
         self.examine(now);
         self.warn_of_owners(now);
         self.release(now)?;

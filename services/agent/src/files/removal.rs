@@ -28,7 +28,7 @@ use std::{
     time::Duration,
 };
 
-use metrifold_segment::{DbError, DbReader, parse_file_name};
+use metrifold_segment::{DbError, DbReader, MultiprocError, parse_file_name};
 use metrifold_session::Instant;
 
 use super::{
@@ -39,7 +39,6 @@ use super::{
     stage::{Found, Kept, Stage},
 };
 use crate::{
-    AgentError,
     memory::SourceError,
     sources::{SourceKey, Targets},
 };
@@ -167,7 +166,7 @@ impl Files {
         &mut self,
         targets: &Targets,
         now: Instant,
-    ) -> Result<HashSet<EntryId>, AgentError> {
+    ) -> Result<HashSet<EntryId>, MultiprocError> {
         let mut taken = HashSet::new();
         for leaving in self.directory.leaving_files()? {
             taken.extend(self.take_up_left(&leaving, targets, now));

@@ -264,3 +264,29 @@ async fn a_file_that_cannot_be_read_on_its_way_out_is_not_counted_again_when_it_
         assert!(!path.exists(), "and it goes after all");
     }
 }
+
+#[tokio::test]
+async fn a_want_of_open_files_delays_and_loses_nothing() {
+    use rustix::process::{Resource, Rlimit, setrlimit};
+    let mut world = World::new();
+    let (process, path) = world.process(5.0);
+    world.seconds(3).await;
+    let (other, _) = world.process(2.0);
+    // Of this test's process alone.
+    setrlimit(Resource::Nofile, Rlimit { current: Some(64), maximum: Some(64) }).expect("lower");
+    process.kill();
+    let mut hoard = Vec::new();
+    while let Ok(file) = File::open("/dev/null") {
+        hoard.push(file);
+    }
+    // Neither the directory can be read, nor a process looked at.
+    world.second().await;
+    assert!(world.files.is_unreadable);
+    assert_eq!(world.total().await, 5.0);
+    // The file of the dead process lets one go, which has to do for all.
+    world.seconds(8).await;
+    drop(hoard);
+    world.seconds(12).await;
+    assert_eq!((world.total().await, path.exists()), (7.0, false));
+    drop(other);
+}
