@@ -278,6 +278,10 @@ def test_functions_and_collectors_are_sampled_and_process_metrics_too(segments, 
     with living(segments, COLLECTORS) as process:
         local_server.eventually(lambda lines: lines.get("early") == 4)
         local_server.eventually(lambda lines: lines.get('wait_bucket{le="+Inf"}') == 5)
+        # A page may show the first half of a sampling: wait for what comes last of each collector, and of all.
+        local_server.eventually(lambda lines: 'queue_info{kind="fifo"}' in lines and lines.get("depth") == 4)
+        local_server.eventually(lambda lines: lines.get("process_cpu_seconds_total", 0) > 0)
+        local_server.eventually(lambda lines: any(series.startswith("python_info{") for series in lines))
         pid = f'pid="{process.pid}"'
         lines = local_server.lines()
         assert lines["late{%s}" % pid] == 5
