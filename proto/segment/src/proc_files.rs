@@ -1,8 +1,11 @@
 //! Who has a file open or mapped, as /proc says. Where there is no /proc, nobody can be seen.
 
 use std::collections::HashSet;
+#[cfg(doc)]
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+
+use crate::process::is_gone;
 
 /// Which of some files one process holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,26 +30,30 @@ impl Held {
     }
 }
 
-/// What a process has open or mapped below `directory`, and every inode that it maps. `None` if this process may not
-/// look; of a process that is gone, nothing.
+/// What a process has open or mapped below `directory`, and every inode that it maps; of a process that is gone, nothing.
 ///
 /// Descriptors come before mappings: a file is opened, then mapped, and only then may be closed.
-pub fn held_by(pid: u32, directory: &Path) -> Option<Held> {
+///
+/// # Errors
+/// If that cannot be seen: [`ErrorKind::PermissionDenied`] if this process may never look, another if it cannot now.
+pub fn held_by(pid: u32, directory: &Path) -> std::io::Result<Held> {
     let mut held = Held::default();
     let descriptors = match std::fs::read_dir(format!("/proc/{pid}/fd")) {
         Ok(descriptors) => descriptors,
-        Err(error) => return may_look(&error).then_some(held),
+        Err(error) if is_gone(&error) => return Ok(held),
+        Err(error) => return Err(error),
     };
-    for descriptor in descriptors.flatten() {
-        match std::fs::read_link(descriptor.path()) {
+    for descriptor in descriptors {
+        match descriptor.and_then(|descriptor| std::fs::read_link(descriptor.path())) {
             Ok(path) if path.starts_with(directory) => drop(held.paths.insert(path)),
-            Err(error) if !may_look(&error) => return None,
+            Err(error) if !is_gone(&error) => return Err(error),
             _ => {}
         }
     }
     let maps = match std::fs::read(format!("/proc/{pid}/maps")) {
         Ok(maps) => String::from_utf8_lossy(&maps).into_owned(),
-        Err(error) => return may_look(&error).then_some(held),
+        Err(error) if is_gone(&error) => return Ok(held),
+        Err(error) => return Err(error),
     };
     for (identity, path) in maps.lines().filter_map(parse_mapping) {
         held.inodes.insert(identity);
@@ -54,18 +61,21 @@ pub fn held_by(pid: u32, directory: &Path) -> Option<Held> {
             held.paths.insert(path);
         }
     }
-    Some(held)
+    Ok(held)
 }
 
-/// The processes that can be seen.
-pub fn processes() -> Vec<u32> {
-    let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
-    entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect()
-}
-
-/// Whether an error is not about permission: the process, or a descriptor of it, is gone.
-fn may_look(error: &std::io::Error) -> bool {
-    error.kind() != ErrorKind::PermissionDenied
+/// The processes that there are; none where there is no /proc.
+///
+/// # Errors
+/// If they cannot be seen now.
+pub fn processes() -> std::io::Result<Vec<u32>> {
+    match std::fs::read_dir("/proc") {
+        Ok(entries) => {
+            Ok(entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect())
+        }
+        Err(error) if is_gone(&error) => Ok(Vec::new()),
+        Err(error) => Err(error),
+    }
 }
 
 /// Device and inode and path of a line of proc(5)'s maps; `None` for memory without a file.
@@ -106,6 +116,6 @@ mod tests {
         assert!(held().holds(&second, Some(identity)) && !held().holds(&first, None));
         drop(file);
         assert!(!held().holds(&second, Some(identity)));
-        assert!(processes().contains(&std::process::id()));
+        assert!(processes().expect("visible").contains(&std::process::id()));
     }
 }

@@ -1,5 +1,7 @@
 //! Which process this is, so that a later one with the same pid is not taken for it.
 
+use std::io::ErrorKind;
+
 /// A process as the operating system names it. Fields are 0 where it does not tell (outside Linux).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ProcessIdentity {
@@ -16,25 +18,35 @@ impl ProcessIdentity {
     pub fn current() -> Self {
         ProcessIdentity {
             pid: std::process::id(),
-            start_ticks: stat_of("self").map_or(0, |stat| stat.start_ticks),
+            start_ticks: stat_of("self").ok().flatten().map_or(0, |stat| stat.start_ticks),
             pid_namespace: current_pid_namespace(),
         }
     }
 
     /// The running process with this pid, seen from here; `None` if there is none, or where nobody tells.
-    pub fn of(pid: u32) -> Option<Self> {
-        let stat = stat_of(&pid.to_string()).filter(|stat| !stat.is_dead)?;
-        Some(ProcessIdentity { pid, start_ticks: stat.start_ticks, pid_namespace: current_pid_namespace() })
+    ///
+    /// # Errors
+    /// If it cannot be seen now, which says nothing about whether it runs.
+    pub fn of(pid: u32) -> std::io::Result<Option<Self>> {
+        let stat = stat_of(&pid.to_string())?.filter(|stat| !stat.is_dead);
+        let identity = |stat: Stat| ProcessIdentity {
+            pid,
+            start_ticks: stat.start_ticks,
+            pid_namespace: current_pid_namespace(),
+        };
+        Ok(stat.map(identity))
     }
 
     /// Whether the process runs, seen from here. A pid of another namespace, or one without a known start time, is
-    /// never said to run. A zombie does not: its memory and its locks are gone.
+    /// never said to run; one that cannot be seen now is. A zombie does not: its memory and its locks are gone.
     pub fn is_running(&self) -> bool {
         let comparable =
             self.start_ticks != 0 && self.pid_namespace != 0 && self.pid_namespace == current_pid_namespace();
         comparable
-            && stat_of(&self.pid.to_string())
-                .is_some_and(|stat| stat.start_ticks == self.start_ticks && !stat.is_dead)
+            && match stat_of(&self.pid.to_string()) {
+                Ok(stat) => stat.is_some_and(|stat| stat.start_ticks == self.start_ticks && !stat.is_dead),
+                Err(_) => true,
+            }
     }
 }
 
@@ -43,8 +55,19 @@ struct Stat {
     start_ticks: u64,
 }
 
-fn stat_of(process: &str) -> Option<Stat> {
-    parse_stat(&std::fs::read(format!("/proc/{process}/stat")).ok()?)
+/// `None` if there is no such process.
+fn stat_of(process: &str) -> std::io::Result<Option<Stat>> {
+    match std::fs::read(format!("/proc/{process}/stat")) {
+        Ok(stat) => Ok(parse_stat(&stat)),
+        Err(error) if is_gone(&error) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether an error says that a process, or something of it, is not there (any more), and not that it cannot be seen now.
+pub(crate) fn is_gone(error: &std::io::Error) -> bool {
+    error.kind() == ErrorKind::NotFound
+        || error.raw_os_error() == Some(rustix::io::Errno::SRCH.raw_os_error())
 }
 
 /// Reads fields 3 (state) and 22 (start time) of proc(5)'s stat; the name in field 2 may hold spaces and brackets.
@@ -92,7 +115,7 @@ mod tests {
     #[test]
     fn a_zombie_does_not_run() {
         let mut child = std::process::Command::new("sleep").arg("60").spawn().expect("spawn");
-        let stat = stat_of(&child.id().to_string()).expect("running");
+        let stat = stat_of(&child.id().to_string()).expect("visible").expect("running");
         let identity =
             ProcessIdentity { pid: child.id(), start_ticks: stat.start_ticks, ..ProcessIdentity::current() };
         assert!(identity.is_running());

@@ -18,6 +18,9 @@ pub(super) trait Directory: Send {
     /// Lets go what every target has acknowledged to the last value.
     fn release(&mut self, now: Instant) -> Result<(), AgentError>;
 
+    /// Whether all that was there at the start has been seen.
+    fn is_known(&self) -> bool;
+
     /// The sources that are pushed now.
     fn sources(&mut self) -> &mut dyn AnySources;
 

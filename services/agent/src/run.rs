@@ -172,7 +172,7 @@ impl Agent {
         for directory in &mut self.directories {
             live += directory.counts().live;
             owed += directory.sources().owed();
-            have_arrived &= directory.sources().have_arrived();
+            have_arrived &= directory.is_known() && directory.sources().have_arrived();
         }
         if live > 0 {
             self.last_live = now;

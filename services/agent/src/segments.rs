@@ -34,6 +34,8 @@ pub(super) struct Segments {
     unremoved: HashSet<PathBuf>,
     /// The directory could not be read at the last scan.
     is_unreadable: bool,
+    /// It was read once.
+    is_listed: bool,
     finished: u64,
 }
 
@@ -46,6 +48,7 @@ impl Segments {
             corrupt: HashSet::new(),
             unremoved: HashSet::new(),
             is_unreadable: false,
+            is_listed: false,
             finished: 0,
         }
     }
@@ -66,7 +69,7 @@ impl Segments {
     fn list(&mut self) -> Result<Option<HashSet<PathBuf>>, AgentError> {
         match self.directory.segments() {
             Ok(paths) => {
-                self.is_unreadable = false;
+                (self.is_unreadable, self.is_listed) = (false, true);
                 Ok(Some(paths.into_iter().collect()))
             }
             Err(DirectoryError::Io { source, .. })
@@ -108,8 +111,8 @@ impl Directory for Segments {
         if let Some(paths) = self.list()? {
             self.corrupt.retain(|path| paths.contains(path));
             self.unremoved.retain(|path| paths.contains(path));
-            // What a living worker counts in a file that somebody has removed is read on through the open file.
-            self.sources.retain(|memory, has_ended| !has_ended || paths.contains(&memory.path));
+            // A source whose file somebody has removed goes on: it is read through the open file until its worker has ended
+            // and every target has the last of it.
             for path in paths {
                 if !self.sources.contains(key(&path)) && !self.unremoved.contains(&path) {
                     self.open(path, targets, now);
@@ -129,6 +132,10 @@ impl Directory for Segments {
             self.remove(source.into_memory().path);
         }
         Ok(())
+    }
+
+    fn is_known(&self) -> bool {
+        self.is_listed
     }
 
     fn sources(&mut self) -> &mut dyn AnySources {
@@ -159,6 +166,10 @@ impl Directory for Segments {
     /// Whoever starts a worker and finds the lock taken relies on this agent, so it looks once more after it has let the
     /// lock go.
     fn leave(&mut self) -> Result<bool, AgentError> {
+        // Whoever cannot see what has come stays.
+        if self.list()?.is_none() {
+            return Ok(false);
+        }
         self.lock = None;
         let known = |path: &PathBuf| {
             self.sources.contains(key(path)) || self.corrupt.contains(path) || self.unremoved.contains(path)
@@ -193,7 +204,9 @@ pub(super) struct SegmentMemory {
 
 impl SegmentMemory {
     fn open(path: PathBuf, transports: &[Arc<dyn Transport>]) -> Result<SegmentMemory, SourceError> {
-        let reader = SegmentReader::open(&path)?;
+        let mut reader = SegmentReader::open(&path)?;
+        // A header alone does not make a segment that can be pushed.
+        reader.refresh()?;
         let ids: Vec<_> = transports.iter().map(|transport| transport::id(transport.as_ref())).collect();
         let holders = ids.iter().map(|&id| Ok((id, hold(&path, id, &ids)?)));
         let holders = holders.collect::<Result<_, HolderError>>()?;

@@ -90,11 +90,6 @@ impl<M: ProcessMemory> Sources<M> {
         self.0.remove(&key).map(|watched| watched.source.into_memory())
     }
 
-    /// Keeps those of which `keep` says so, given whether the process has ended.
-    pub(super) fn retain(&mut self, keep: impl Fn(&M, bool) -> bool) {
-        self.0.retain(|_, watched| keep(watched.source.memory(), watched.source.has_ended()));
-    }
-
     /// Takes out those that every target has acknowledged to the last value.
     pub(super) fn take_done(&mut self) -> Vec<(SourceKey, Source<M>)> {
         let done = self.0.extract_if(|_, watched| watched.source.is_done());

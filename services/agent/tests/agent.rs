@@ -87,7 +87,8 @@ async fn a_segment_that_is_removed_under_its_worker_is_counted_to_the_end() -> R
     let directory = tempfile::tempdir()?;
     let segments = directory.path().join("segments");
     let store = store()?;
-    let running = start(&segments, vec![Faulty::new("store", &store)], quick())?;
+    let target = Faulty::new("store", &store);
+    let mut running = start(&segments, vec![target.clone()], quick())?;
     let worker = Worker::start(&segments, &directory.path().join("ledger"))?;
     counted(&worker, 1_000).await?;
     eventually(|| async {
@@ -100,7 +101,16 @@ async fn a_segment_that_is_removed_under_its_worker_is_counted_to_the_end() -> R
     }
     let before = worker.events().1;
     counted(&worker, before + 1_000).await?;
+    // The last push cannot be made at once.
+    target.is_down.store(true, Ordering::Relaxed);
     let (began, ended) = worker.kill()?;
+    while running.status.borrow_and_update().dead == 0 {
+        running.status.changed().await?;
+    }
+    for _ in 0..10 {
+        running.status.changed().await?;
+    }
+    target.is_down.store(false, Ordering::Relaxed);
     eventually(|| async {
         let (total, live) = total(&*store).await?;
         ensure!(live == 0 && total >= ended as f64 && total <= began as f64, "{total}, {live} live");

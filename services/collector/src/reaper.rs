@@ -91,6 +91,10 @@ impl Reaper {
     }
 
     async fn tend_namespaces(&mut self) -> Result<(), StoreError> {
+        if self.is_failing {
+            // What was carried out and could not be kept would not be found due again.
+            self.store.check().await?;
+        }
         let mut namespaces: BTreeSet<_> = self.store.namespaces().await?.into_iter().collect();
         namespaces.insert(self.namespace.clone());
         let mut first_error = Ok(());

@@ -223,3 +223,18 @@ async fn a_store_that_fails_is_tended_again_afterwards() -> Result<()> {
     ensure!(total(&*store).await?.0 == 3.0);
     Ok(())
 }
+
+/// What was carried out in memory is not found due again, so the pass after it has to see to it.
+#[tokio::test]
+async fn a_fold_that_could_not_be_kept_is_kept_by_the_next_pass() -> Result<()> {
+    let store = Fragile::sealed();
+    let mut reaper = Reaper::new(store.clone(), Namespace::default(), with(Duration::ZERO, Duration::ZERO));
+    pass_until(&store, &mut reaper, |shard| !shard.head.sealed).await?;
+    push(&*store, &mut source(1), 3.0, true).await?;
+    store.cannot_keep.store(true, Ordering::Relaxed);
+    ensure!(!reaper.pass().await, "the pass has failed");
+    ensure!(store.is_behind.load(Ordering::Relaxed), "the fold was carried out");
+    ensure!(reaper.pass().await, "the next one has not");
+    ensure!(!store.is_behind.load(Ordering::Relaxed), "and it is kept");
+    Ok(())
+}

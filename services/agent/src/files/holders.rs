@@ -1,6 +1,6 @@
 //! Which processes hold which files of a folder.
 
-use std::path::Path;
+use std::{io::ErrorKind, path::Path};
 
 use metrifold_segment::{Held, ProcessIdentity, held_by, processes};
 
@@ -12,16 +12,18 @@ pub(super) struct Holders {
 }
 
 impl Holders {
-    pub(super) fn look(folder: &Path) -> Holders {
+    /// An error if it cannot be seen now, for want of open files most often.
+    pub(super) fn look(folder: &Path) -> std::io::Result<Holders> {
         let mut holders = Holders { by_process: Vec::new(), closed: Vec::new() };
         let own = std::process::id();
-        for pid in processes().into_iter().filter(|pid| *pid != own) {
+        for pid in processes()?.into_iter().filter(|pid| *pid != own) {
             match held_by(pid, folder) {
-                Some(held) => holders.by_process.push((pid, held)),
-                None => holders.closed.push(pid),
+                Ok(held) => holders.by_process.push((pid, held)),
+                Err(error) if error.kind() == ErrorKind::PermissionDenied => holders.closed.push(pid),
+                Err(error) => return Err(error),
             }
         }
-        holders
+        Ok(holders)
     }
 
     /// Whether somebody holds a file, and who if that can be told.
@@ -33,10 +35,12 @@ impl Holders {
     ) -> Option<Option<ProcessIdentity>> {
         let holder = self.by_process.iter().find(|(_, held)| held.holds(path, inode));
         match holder {
-            Some((pid, _)) => Some(ProcessIdentity::of(*pid)),
-            None => {
-                self.closed.iter().find(|pid| pid.to_string() == process).map(|pid| ProcessIdentity::of(*pid))
-            }
+            Some((pid, _)) => Some(identity_of(*pid)),
+            None => self.closed.iter().find(|pid| pid.to_string() == process).map(|pid| identity_of(*pid)),
         }
     }
+}
+
+fn identity_of(pid: u32) -> Option<ProcessIdentity> {
+    ProcessIdentity::of(pid).ok().flatten()
 }

@@ -91,7 +91,8 @@ impl Files {
             if reading.found != Found::Same {
                 let holders = holders.get_or_insert_with(|| Holders::look(self.directory.path()));
                 let inode = reader.device_and_inode().ok();
-                let holder = holders.of(&path, inode, &process).flatten();
+                let holder =
+                    holders.as_ref().ok().and_then(|holders| holders.of(&path, inode, &process).flatten());
                 self.revive(id, reader, reading, holder, targets, now);
             }
         }
@@ -118,7 +119,8 @@ impl Files {
 
     /// Kept files whose pid runs, and was not asked just now.
     fn suspects(&self) -> Vec<EntryId> {
-        let running: HashSet<String> = processes().into_iter().map(|pid| pid.to_string()).collect();
+        let running = processes().unwrap_or_default();
+        let running: HashSet<String> = running.into_iter().map(|pid| pid.to_string()).collect();
         let is_suspect = |kept: &Kept| {
             kept.stage == Stage::Kept
                 && running.contains(&kept.process)
@@ -149,7 +151,10 @@ impl Files {
         let Some(kept) = self.kept.remove(&id) else { return };
         let Some((kind, _)) = parse_file_name(&kept.name) else { return };
         if found == Found::Other {
-            self.names.remove(&kept.name);
+            // Another file may have the name by now.
+            if self.names.get(&kept.name) == Some(&id) {
+                self.names.remove(&kept.name);
+            }
             self.ledger.lock().forget(id);
             // Taken up by its name at the next scan.
             self.waiting += 1;

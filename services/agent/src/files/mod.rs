@@ -415,7 +415,9 @@ fn look_at(memory: &mut FileMemory, owners: &mut Owners) {
         // Somebody took the file away: of its process only that it still writes is asked. Live gauges end with the file,
         // which is how `mark_process_dead` ends them.
         let running = seen.and_then(|seen| owners.running(seen.pid));
-        memory.is_alive = running.is_some() && running == seen && !memory.kind.is_live();
+        if !owners.is_blind() {
+            memory.is_alive = running.is_some() && running == seen && !memory.kind.is_live();
+        }
         return;
     }
     let file = (reader.identity(), reader.device_and_inode().ok());
@@ -435,7 +437,8 @@ fn look_at(memory: &mut FileMemory, owners: &mut Owners) {
         Owner::Unknown => memory.is_alive = true,
     }
     // Whether an unrelated process has come to hold it is not urgent, and asking costs that process something.
-    memory.asked = (memory.is_alive && owner.is_none()).then(Monotonic::now);
+    let was_asked = memory.is_alive && owner.is_none() && !owners.is_blind();
+    memory.asked = was_asked.then(Monotonic::now);
 }
 
 impl Directory for Files {
@@ -470,6 +473,10 @@ impl Directory for Files {
             self.kept.insert(EntryId(key.0), kept);
         }
         Ok(())
+    }
+
+    fn is_known(&self) -> bool {
+        self.listed.is_some() && self.unread_leaving.is_empty()
     }
 
     fn sources(&mut self) -> &mut dyn AnySources {

@@ -7,6 +7,7 @@
 
 use std::{
     collections::HashMap,
+    io::ErrorKind,
     os::unix::fs::MetadataExt,
     path::Path,
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -38,6 +39,8 @@ pub(super) struct Owners {
     running: HashMap<u32, Option<ProcessIdentity>>,
     /// What a process holds at this look; `None` if it may not be looked at.
     held: HashMap<u32, Option<Held>>,
+    /// Somebody could not be seen at this look, for want of open files most often: nobody is found dead then.
+    is_blind: bool,
     booted: Option<SystemTime>,
 }
 
@@ -48,6 +51,7 @@ impl Owners {
             can_be_seen: false,
             running: HashMap::new(),
             held: HashMap::new(),
+            is_blind: false,
             booted: boot_time(),
         }
     }
@@ -56,6 +60,7 @@ impl Owners {
     pub(super) fn look(&mut self) {
         self.running.clear();
         self.held.clear();
+        self.is_blind = false;
     }
 
     /// Notes an owner that a former agent saw from this pid namespace.
@@ -70,8 +75,18 @@ impl Owners {
 
     /// The process of a pid that runs now, unless it is this one.
     pub(super) fn running(&mut self, pid: u32) -> Option<ProcessIdentity> {
-        let look = || ProcessIdentity::of(pid).filter(|_| !is_own(pid));
-        *self.running.entry(pid).or_insert_with(look)
+        let Owners { running, is_blind, .. } = self;
+        let look = || {
+            let found = ProcessIdentity::of(pid);
+            *is_blind |= found.is_err();
+            found.ok().flatten().filter(|_| !is_own(pid))
+        };
+        *running.entry(pid).or_insert_with(look)
+    }
+
+    /// Whether somebody could not be seen at this look.
+    pub(super) fn is_blind(&self) -> bool {
+        self.is_blind
     }
 
     /// Who writes the file at `path`, named for `process`, whose owner was `seen` before.
@@ -97,7 +112,7 @@ impl Owners {
                 self.can_be_seen = true;
                 Owner::Lives(owner)
             }
-            None if self.can_be_seen => Owner::Dead,
+            None if self.can_be_seen && !self.is_blind => Owner::Dead,
             None => Owner::Unknown,
         }
     }
@@ -109,7 +124,16 @@ impl Owners {
         (file, inode): (DbIdentity, Option<(u64, u64)>),
     ) -> bool {
         let directory = path.parent().unwrap_or(path);
-        match self.held.entry(process.pid).or_insert_with(|| held_by(process.pid, directory)) {
+        let Owners { held, is_blind, .. } = self;
+        let look = || match held_by(process.pid, directory) {
+            Ok(held) => Some(held),
+            Err(error) => {
+                *is_blind |= error.kind() != ErrorKind::PermissionDenied;
+                None
+            }
+        };
+        match held.entry(process.pid).or_insert_with(look) {
+            None if self.is_blind => false,
             Some(held) => held.holds(path, inode),
             None => self.is_older(process, path, file),
         }

@@ -267,18 +267,12 @@ async fn a_file_that_cannot_be_read_on_its_way_out_is_not_counted_again_when_it_
 
 #[tokio::test]
 async fn a_want_of_open_files_delays_and_loses_nothing() {
-    use rustix::process::{Resource, Rlimit, setrlimit};
     let mut world = World::new();
     let (process, path) = world.process(5.0);
     world.seconds(3).await;
     let (other, _) = world.process(2.0);
-    // Of this test's process alone.
-    setrlimit(Resource::Nofile, Rlimit { current: Some(64), maximum: Some(64) }).expect("lower");
     process.kill();
-    let mut hoard = Vec::new();
-    while let Ok(file) = File::open("/dev/null") {
-        hoard.push(file);
-    }
+    let hoard = every_descriptor();
     // Neither the directory can be read, nor a process looked at.
     world.second().await;
     assert!(world.files.is_unreadable);
@@ -289,4 +283,42 @@ async fn a_want_of_open_files_delays_and_loses_nothing() {
     world.seconds(12).await;
     assert_eq!((world.total().await, path.exists()), (7.0, false));
     drop(other);
+}
+
+/// All files that this test's process may open.
+fn every_descriptor() -> Vec<File> {
+    use rustix::process::{Resource, Rlimit, setrlimit};
+    setrlimit(Resource::Nofile, Rlimit { current: Some(64), maximum: Some(64) }).expect("lower");
+    std::iter::from_fn(|| File::open("/dev/null").ok()).collect()
+}
+
+#[tokio::test]
+async fn who_cannot_be_seen_for_want_of_open_files_is_not_dead() {
+    let mut world = World::new();
+    let (process, path) = world.process(5.0);
+    let (nameless, removed) = world.process(1.0);
+    world.seconds(3).await;
+    std::fs::remove_file(removed).expect("removed");
+    let hoard = every_descriptor();
+    world.seconds(8).await;
+    assert_eq!(world.files.counts().live, 2);
+    drop(hoard);
+    let file = File::options().write(true).open(&path).expect("there");
+    file.write_all_at(&counter(6.0), 0).expect("written");
+    world.seconds(3).await;
+    assert_eq!((world.total().await, world.files.counts().live), (7.0, 2));
+    drop((process, nameless));
+}
+
+#[tokio::test]
+async fn a_directory_that_cannot_be_read_yet_has_not_arrived() {
+    let mut world = World::new();
+    let (process, _) = world.process(5.0);
+    let hoard = every_descriptor();
+    world.second().await;
+    assert!(!world.files.is_known());
+    drop(hoard);
+    world.second().await;
+    assert!(world.files.is_known());
+    drop(process);
 }

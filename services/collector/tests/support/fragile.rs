@@ -24,6 +24,10 @@ pub(crate) struct Fragile {
     pub(crate) fails: AtomicBool,
     /// The next commit is the last thing that happens before everything is lost.
     pub(crate) loses_all_after_commit: AtomicBool,
+    /// The next commit is carried out and cannot be kept, as by an embedded store whose disk is full.
+    pub(crate) cannot_keep: AtomicBool,
+    /// Something was carried out and is not kept, until [`Store::check`] tries again.
+    pub(crate) is_behind: AtomicBool,
 }
 
 impl Fragile {
@@ -35,6 +39,8 @@ impl Fragile {
             started: std::time::Instant::now(),
             fails: AtomicBool::new(false),
             loses_all_after_commit: AtomicBool::new(false),
+            cannot_keep: AtomicBool::new(false),
+            is_behind: AtomicBool::new(false),
         })
     }
 
@@ -102,6 +108,10 @@ impl Store for Fragile {
         if self.loses_all_after_commit.swap(false, Ordering::Relaxed) {
             *shard = sealed();
         }
+        if self.cannot_keep.swap(false, Ordering::Relaxed) {
+            self.is_behind.store(true, Ordering::Relaxed);
+            return Err(StoreError::Unavailable("the disk is full".into()));
+        }
         Ok(outcome(is_done))
     }
 
@@ -147,6 +157,8 @@ impl Store for Fragile {
     }
 
     async fn check(&self) -> Result<(), StoreError> {
-        self.check_fails()
+        self.check_fails()?;
+        self.is_behind.store(false, Ordering::Relaxed);
+        Ok(())
     }
 }

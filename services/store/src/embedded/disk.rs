@@ -137,6 +137,11 @@ impl Disk {
         Ok(disk)
     }
 
+    /// Whether there is no file to be opened again after an error.
+    pub(super) fn is_missing(&self) -> bool {
+        self.database.lock().is_none() && !self.path.exists()
+    }
+
     pub(super) fn remove(directory: &Path) {
         let _ = std::fs::remove_file(directory.join(FILE_NAME));
         let _ = std::fs::remove_dir(directory);

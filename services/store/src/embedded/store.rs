@@ -78,7 +78,8 @@ impl EmbeddedStore {
             let shard = Shard::reopen(left, epoch, version, store.now(), store.sources_max);
             store.spaces.insert(namespace, Space::new(shard));
         }
-        store.writer = Some(Writer::start(disk)?);
+        let held = store.spaces.iter().map(|space| space.key().clone()).collect();
+        store.writer = Some(Writer::start(disk, held)?);
         Ok(store)
     }
 
@@ -238,7 +239,7 @@ mod tests {
 
     fn on(disk: Disk) -> EmbeddedStore {
         let mut store = EmbeddedStore::open(EmbeddedSettings::default()).expect("opens");
-        store.writer = Some(Writer::start(disk).expect("a thread"));
+        store.writer = Some(Writer::start(disk, Default::default()).expect("a thread"));
         store
     }
 

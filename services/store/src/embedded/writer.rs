@@ -7,7 +7,7 @@
 //! then: their changes fail until one brings the whole of a namespace.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, mpsc},
     thread::JoinHandle,
 };
@@ -55,13 +55,14 @@ struct Queue {
 }
 
 impl Writer {
-    pub(super) fn start(disk: Disk) -> Result<Writer, StoreError> {
+    /// With the namespaces that the directory holds.
+    pub(super) fn start(disk: Disk, held: HashSet<Namespace>) -> Result<Writer, StoreError> {
         let (sender, changes) = mpsc::channel();
         let (done, receiver) = watch::channel(Ticket(0));
         let behind = Behind::default();
         let run = {
             let behind = Arc::clone(&behind);
-            move || write_all(&disk, &changes, &done, &behind)
+            move || write_all(&disk, held, &changes, &done, &behind)
         };
         let thread =
             std::thread::Builder::new().name("metrifold-disk".into()).spawn(run).map_err(|error| {
@@ -198,11 +199,23 @@ impl Drop for Writer {
     }
 }
 
-fn write_all(disk: &Disk, changes: &mpsc::Receiver<Entry>, done: &watch::Sender<Ticket>, behind: &Behind) {
+fn write_all(
+    disk: &Disk,
+    mut held: HashSet<Namespace>,
+    changes: &mpsc::Receiver<Entry>,
+    done: &watch::Sender<Ticket>,
+    behind: &Behind,
+) {
     while let Ok(first) = changes.recv() {
         let mut batch = vec![first];
         batch.extend(changes.try_iter().take(CHANGES_MAX - 1));
         let count = batch.len() as u64;
+        held.extend(batch.iter().map(|Entry { namespace, .. }| namespace.clone()));
+        if disk.is_missing() {
+            // Somebody took the file away while it was closed after an error: the next one has nothing of anybody.
+            let lost = |namespace: &Namespace| (namespace.clone(), "the database is gone".to_owned());
+            behind.lock().extend(held.iter().map(lost));
+        }
         write(disk, batch, behind);
         done.send_modify(|done| done.0 += count);
     }
@@ -228,5 +241,34 @@ fn write(disk: &Disk, mut batch: Vec<Entry>, behind: &Behind) {
                 behind.insert(namespace, error.to_string());
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use metrifold_model::Epoch;
+
+    use super::*;
+
+    fn whole(name: &str) -> Entry {
+        let namespace = Namespace::new(name).expect("a name");
+        Entry { namespace, change: Shard::open(Epoch(1), 1, 10).whole() }
+    }
+
+    /// After an error the file is opened anew, and may be gone by then: an empty one has nothing of those that are not
+    /// written now.
+    #[test]
+    fn all_are_behind_when_the_database_is_gone() {
+        let folder = tempfile::tempdir().expect("a directory");
+        let disk = Disk::closed(folder.path());
+        let held: HashSet<_> = ["a", "b"].map(|name| Namespace::new(name).expect("a name")).into();
+        let (sender, changes) = mpsc::channel();
+        let (done, behind) = (watch::Sender::new(Ticket(0)), Behind::default());
+        sender.send(whole("a")).expect("there is a receiver");
+        drop(sender);
+        write_all(&disk, held, &changes, &done, &behind);
+        let behind: Vec<_> = behind.lock().keys().map(ToString::to_string).collect();
+        assert_eq!((behind, *done.borrow()), (vec!["b".to_owned()], Ticket(1)));
+        assert!(!disk.is_missing(), "and the one that was written whole is there");
     }
 }
