@@ -9,7 +9,8 @@ use tonic::Request;
 
 use crate::{
     Target, TargetError, Transport, Unanswered,
-    attempt::{CONNECT_TIMEOUT, Connection, in_time},
+    attempt::CONNECT_TIMEOUT,
+    connection::{Connection, in_time},
     span::PushSpan,
 };
 

@@ -10,6 +10,8 @@
 #[cfg(feature = "timed")]
 mod attempt;
 #[cfg(feature = "grpc")]
+mod connection;
+#[cfg(feature = "grpc")]
 mod grpc;
 mod memory;
 #[cfg(feature = "redis")]

@@ -14,19 +14,20 @@ use parking_lot::Mutex;
 
 use crate::{
     TargetError, Transport, Unanswered,
-    attempt::{CONNECT_TIMEOUT, Connection, in_time},
+    attempt::{self, CONNECT_TIMEOUT},
 };
 
-/// Longest wait for one command; that of an attempt is shorter, except for very large pushes.
-const COMMAND_TIMEOUT: Duration = Duration::from_secs(30);
 /// Longest pause after a failed attempt to connect: there are pauses between pushes too.
 const RECONNECT_MAX: Duration = Duration::from_millis(250);
 
 /// Pushes to whichever Redis process holds a source's shard: one server, behind Sentinel, or a Cluster.
+///
+/// Commands are limited in time, and a connection on which one was not answered is given up. Making a connection has
+/// limits of its own, step by step: it may take several round trips, to sentinels that do not answer too, and an attempt
+/// that ended it half-way would begin it anew for ever.
 pub struct RedisTransport {
     name: String,
-    settings: ClientSettings,
-    connection: Connection<Client>,
+    client: Client,
     /// How many shards a namespace has, once a server role has said so.
     shards: Mutex<HashMap<Namespace, u16>>,
 }
@@ -42,30 +43,20 @@ impl RedisTransport {
             reconnect_max: RECONNECT_MAX,
             ..ClientSettings::new(address.clone())
         };
-        let transport = RedisTransport {
-            name: address.to_string(),
-            settings,
-            connection: Connection::default(),
-            shards: Mutex::default(),
-        };
-        let invalid = |error: RedisError| TargetError::Invalid {
+        let client = Client::new(settings).map_err(|error| TargetError::Invalid {
             given: address.to_string(),
             reason: error.to_string(),
-        };
-        transport.client().map_err(invalid)?;
-        Ok(transport)
+        })?;
+        Ok(RedisTransport { name: address.to_string(), client, shards: Mutex::default() })
     }
 
-    fn client(&self) -> Result<std::sync::Arc<Client>, RedisError> {
-        self.connection.get(|| Client::new(self.settings.clone()))
-    }
-
-    async fn send(&self, client: &Client, namespace: &Namespace, push: &Push) -> Result<Answer, Unanswered> {
-        let shards = self.shards(client, namespace).await.map_err(|error| Unanswered::because(&error))?;
+    async fn send(&self, namespace: &Namespace, push: &Push) -> Result<Answer, Unanswered> {
+        let limit = attempt::limit(push);
+        let shards = self.shards(namespace, limit).await.map_err(|error| Unanswered::because(&error))?;
         let Some(shards) = shards else { return Ok(Answer::Sealed) };
         let shard = keys::shard_of(push.incarnation, shards);
         let call = PushScript::new(namespace, shard, PushSettings::new(shards)).call(push);
-        let reply = client.script(&call, COMMAND_TIMEOUT).await;
+        let reply = self.client.script(&call, limit).await;
         match parse_push_reply(&reply.map_err(|error| Unanswered::because(&error))?) {
             // Wiped, or empty after a restart: whoever opens it next may choose another number, and must find us.
             Ok(Answer::Sealed) | Err(ReplyError::Shards { .. }) => {
@@ -77,29 +68,29 @@ impl RedisTransport {
     }
 
     /// How many shards there are; `None` if no server role has opened the namespace yet.
-    async fn shards(&self, client: &Client, namespace: &Namespace) -> Result<Option<u16>, RedisError> {
+    async fn shards(&self, namespace: &Namespace, limit: Duration) -> Result<Option<u16>, RedisError> {
         let known = self.shards.lock().get(namespace).copied();
         if known.is_some() {
             return Ok(known);
         }
         let meta = keys::meta(namespace);
-        let reply = command(client, &meta, ["HGET", &meta, keys::META_SHARDS]).await?;
+        let reply = self.command(&meta, ["HGET", &meta, keys::META_SHARDS], limit).await?;
         let shards = reply.first().and_then(|word| std::str::from_utf8(word).ok()?.parse().ok());
         match shards {
             Some(shards) => drop(self.shards.lock().insert(namespace.clone(), shards)),
             // Users without a right to the index are found by the servers' settings.
             None => {
                 let words = ["SADD", keys::NAMESPACES, namespace.as_str()];
-                let _ = command(client, keys::NAMESPACES, words).await;
+                let _ = self.command(keys::NAMESPACES, words, limit).await;
             }
         }
         Ok(shards)
     }
-}
 
-async fn command(client: &Client, key: &str, words: [&str; 3]) -> Result<Vec<Bytes>, RedisError> {
-    let words = words.map(|word| Bytes::copy_from_slice(word.as_bytes())).to_vec();
-    client.command(key, words, COMMAND_TIMEOUT).await
+    async fn command(&self, key: &str, words: [&str; 3], limit: Duration) -> Result<Vec<Bytes>, RedisError> {
+        let words = words.map(|word| Bytes::copy_from_slice(word.as_bytes())).to_vec();
+        self.client.command(key, words, limit).await
+    }
 }
 
 #[async_trait]
@@ -109,13 +100,6 @@ impl Transport for RedisTransport {
     }
 
     async fn push(&self, namespace: &Namespace, push: &Push) -> Result<Answer, Unanswered> {
-        let client = self.client().map_err(|error| Unanswered::because(&error))?;
-        match in_time(push, self.send(&client, namespace, push)).await {
-            Ok(answered) => answered,
-            Err(hung) => {
-                self.connection.give_up(&client);
-                Err(hung.into())
-            }
-        }
+        self.send(namespace, push).await
     }
 }

@@ -1,13 +1,19 @@
 //! Asking sentinels for the master.
 
+use std::time::Duration;
+
 use bytes::Bytes;
-use futures::future::join_all;
+use futures::stream::{FuturesUnordered, StreamExt};
+use tokio::time::Instant;
 
 use super::open::{ConnectOptions, Connection, flat};
 use crate::{
     RedisError,
     address::{Endpoint, Login},
 };
+
+/// How long the others may take once one sentinel has answered, which takes it milliseconds.
+const STRAGGLERS: Duration = Duration::from_millis(250);
 
 /// What one sentinel believes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,8 +25,9 @@ struct Belief {
 
 /// The master's endpoint, as the sentinel knows that has heard of the last fail-over.
 ///
-/// All are asked, and all answers are waited for: after a fail-over the others need some seconds to hear of it, and the
-/// former master, if it comes back, goes on as a master for as long. What would be written there would be lost.
+/// All are asked, and the answers of all are waited for: after a fail-over the others need some seconds to hear of it, and
+/// the former master, if it comes back, goes on as a master for as long. What would be written there would be lost. Once
+/// one has answered, the others have little time: a host that is gone takes its sentinel along with its master.
 pub(crate) async fn find(
     sentinels: &[Endpoint],
     name: &str,
@@ -28,13 +35,35 @@ pub(crate) async fn find(
     options: &ConnectOptions,
 ) -> Result<Endpoint, RedisError> {
     let options = ConnectOptions { login: login.clone(), database: 0, ..options.clone() };
-    let answers = join_all(sentinels.iter().map(|sentinel| ask(sentinel, name, &options))).await;
-    let failures: Vec<_> =
-        answers.iter().filter_map(|answer| answer.as_ref().err()).map(ToString::to_string).collect();
-    let newest = answers.into_iter().flatten().max_by_key(|belief| belief.epoch);
+    let answers = sentinels.iter().map(|sentinel| ask(sentinel, name, &options)).collect();
+    let (beliefs, failures) = settle(answers, STRAGGLERS).await;
+    let newest = beliefs.into_iter().max_by_key(|belief| belief.epoch);
     newest.map(|belief| belief.endpoint).ok_or_else(|| {
         RedisError::Unavailable(format!("no sentinel names the master {name:?}: {}", failures.join("; ")))
     })
+}
+
+/// What comes in until all have answered, or `patience` has passed since the first that did not fail; and what failed.
+async fn settle<T>(
+    mut answers: FuturesUnordered<impl Future<Output = Result<T, RedisError>>>,
+    patience: Duration,
+) -> (Vec<T>, Vec<String>) {
+    let (mut given, mut failures) = (Vec::new(), Vec::new());
+    let mut end = None;
+    loop {
+        let next = match end {
+            None => answers.next().await,
+            Some(end) => tokio::time::timeout_at(end, answers.next()).await.ok().flatten(),
+        };
+        match next {
+            Some(Ok(answer)) => {
+                given.push(answer);
+                end.get_or_insert_with(|| Instant::now() + patience);
+            }
+            Some(Err(failure)) => failures.push(failure.to_string()),
+            None => return (given, failures),
+        }
+    }
 }
 
 async fn ask(sentinel: &Endpoint, name: &str, options: &ConnectOptions) -> Result<Belief, RedisError> {
@@ -72,6 +101,24 @@ mod tests {
 
     fn words<const N: usize>(words: [&'static str; N]) -> Vec<Bytes> {
         words.map(|word| Bytes::from_static(word.as_bytes())).to_vec()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn once_one_has_answered_the_others_have_little_time() {
+        let settled = async |answers: &[(u64, Result<u64, &str>)]| {
+            let begin = Instant::now();
+            let answers = answers.iter().map(|(millis, answer)| async move {
+                tokio::time::sleep(Duration::from_millis(*millis)).await;
+                answer.map_err(|cause| RedisError::Unavailable(cause.into()))
+            });
+            let (given, failures) = settle(answers.collect(), STRAGGLERS).await;
+            (given, failures.len(), begin.elapsed().as_millis())
+        };
+        assert_eq!(settled(&[(5, Ok(1)), (3, Ok(2)), (60_000, Ok(3))]).await, (vec![2, 1], 0, 253));
+        assert_eq!(settled(&[(5, Ok(1)), (200, Ok(2))]).await, (vec![1, 2], 0, 200));
+        // A failure is no answer.
+        assert_eq!(settled(&[(1, Err("gone")), (900, Ok(2)), (950, Err("gone"))]).await, (vec![2], 2, 950));
+        assert_eq!(settled(&[(1, Err("gone")), (1_000, Err("gone"))]).await, (vec![], 2, 1_000));
     }
 
     #[test]
