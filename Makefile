@@ -20,6 +20,8 @@ stack: system wheel ## The compose stack on a real container engine, every servi
 	cargo build --locked --package metrifold-tests --tests
 	STACK_BINARIES="$(CURDIR)/target/stack/static" cargo nextest run --locked --package metrifold-tests --test deploy --run-ignored all --no-capture
 
+# The wheel of the tests shares its dependencies with them: nothing is built twice, and debug assertions hold in it.
+test: export WHEEL_PROFILE := dev
 test: system check wheel rust python ## Everything that CI runs.
 	@test ! -s target/skipped.txt || { echo "could not be run here:"; sort -u target/skipped.txt; }
 
