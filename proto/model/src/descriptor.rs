@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use crate::{Kind, LabelNames, Labels};
+use crate::{Kind, LabelNames, Labels, SlotRule};
 
 /// Names one slot, as one entry of prometheus_client's `.db` layout does: a histogram has one descriptor per bucket
 /// (sample `x_bucket`, label `le`, non-cumulative) and one for its sum; a counter one (sample `x_total`).
@@ -66,6 +66,12 @@ impl Descriptor {
         self.kind.is_subtractable() && !self.ends_with_worker(per_worker)
     }
 
+    /// Length of names, labels, help text and unit together.
+    pub fn text_bytes(&self) -> usize {
+        let labels: usize = self.labels.iter().map(|(name, value)| name.len() + value.len()).sum();
+        self.family.len() + self.sample.len() + self.help.len() + self.unit.len() + labels
+    }
+
     /// The hash of a list that ends with this descriptor, given the hash of those before it.
     pub fn hash_onto(&self, previous: DescriptorHash) -> DescriptorHash {
         let mut bytes = vec![self.kind.code(), u8::from(self.per_worker)];
@@ -116,6 +122,10 @@ struct Entries {
     descriptors: Vec<Arc<Descriptor>>,
     /// Of the first one, the first two, and so on.
     hashes: Vec<DescriptorHash>,
+    /// What each slot may hold.
+    rules: Vec<SlotRule>,
+    /// Of all texts.
+    text_bytes: usize,
 }
 
 impl DescriptorList {
@@ -125,6 +135,8 @@ impl DescriptorList {
         let hash = descriptor.hash_onto(self.hash());
         let entries = Arc::make_mut(&mut self.shared);
         entries.hashes.push(hash);
+        entries.rules.push(descriptor.rule());
+        entries.text_bytes += descriptor.text_bytes();
         entries.descriptors.push(descriptor);
     }
 
@@ -149,6 +161,16 @@ impl DescriptorList {
             0 => Some(DescriptorHash::default()),
             _ => self.shared.hashes.get(count - 1).copied(),
         }
+    }
+
+    /// Length of all names, labels, help texts and units together.
+    pub fn text_bytes(&self) -> usize {
+        self.shared.text_bytes
+    }
+
+    /// What each slot may hold.
+    pub fn rules(&self) -> &[SlotRule] {
+        &self.shared.rules
     }
 
     /// The descriptors in slot order.

@@ -29,9 +29,9 @@ pub struct Epoch(pub u64);
 pub struct Seq(pub u64);
 
 impl Seq {
-    /// The number after this one.
+    /// The number after this one. The highest has none, and stays; no store takes a push with it.
     pub fn next(self) -> Seq {
-        Seq(self.0 + 1)
+        Seq(self.0.saturating_add(1))
     }
 }
 

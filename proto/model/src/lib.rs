@@ -14,6 +14,7 @@
 //! ```
 
 mod annotations;
+mod check;
 mod descriptor;
 mod double_double;
 mod exemplar;
@@ -26,6 +27,7 @@ mod number;
 mod values;
 
 pub use annotations::{Annotations, Marks, Presence, earlier};
+pub use check::{DescriptorError, NAME_LABEL, SlotRule, WORKER_LABEL_PREFIX, check_labels};
 pub use descriptor::{Descriptor, DescriptorHash, DescriptorList, SeriesKey};
 pub use double_double::DoubleDouble;
 pub use exemplar::Exemplar;

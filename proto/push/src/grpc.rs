@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use metrifold_channel::{Ingest, Token, Way, describe};
 use metrifold_model::Namespace;
-use metrifold_session::{Answer, Push};
+use metrifold_session::{Answer, Push, Refusal};
 use metrifold_wire::Reply;
 use tonic::Request;
 
@@ -49,7 +49,12 @@ impl Transport for GrpcTransport {
 
     async fn push(&self, namespace: &Namespace, push: &Push) -> Result<Answer, Unanswered> {
         let connection = self.connection.get(|| Ok::<_, Unanswered>(self.way.client()))?;
-        let mut request = Request::new(metrifold_wire::request(namespace, push));
+        let message = metrifold_wire::request(namespace, push);
+        if !metrifold_wire::fits(&message) {
+            // No collector reads it, and none would say so in the words of the protocol.
+            return Ok(Answer::Refused(Refusal::TooLarge));
+        }
+        let mut request = Request::new(message);
         let span = PushSpan::begin(&mut request);
         let mut client = Ingest::clone(&connection);
         let response = match in_time(push, client.push(request)).await {

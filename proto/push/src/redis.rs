@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use metrifold_model::Namespace;
 use metrifold_redis::{
-    Client, ClientSettings, PushScript, PushSettings, RedisAddress, RedisError, ReplyError, keys,
+    Client, ClientSettings, Judgement, PushScript, PushSettings, RedisAddress, RedisError, ReplyError, keys,
     parse_push_reply,
 };
 use metrifold_session::{Answer, Push};
@@ -55,7 +55,9 @@ impl RedisTransport {
         let shards = self.shards(namespace, limit).await.map_err(|error| Unanswered::because(&error))?;
         let Some(shards) = shards else { return Ok(Answer::Sealed) };
         let shard = keys::shard_of(push.incarnation, shards);
-        let call = PushScript::new(namespace, shard, PushSettings::new(shards)).call(push);
+        let script = PushScript::new(namespace, shard, PushSettings::new(shards));
+        // Its own source made it, and sends nothing else.
+        let call = script.call(push, Judgement::Sound);
         let reply = self.client.script(&call, limit).await;
         match parse_push_reply(&reply.map_err(|error| Unanswered::because(&error))?) {
             // Wiped, or empty after a restart: whoever opens it next may choose another number, and must find us.

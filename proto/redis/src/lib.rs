@@ -33,7 +33,7 @@
 //!
 //! ```
 //! use metrifold_model::{DescriptorList, Incarnation, Namespace, Seq, Worker};
-//! use metrifold_redis::{PushScript, PushSettings, RunId, parse_push_reply};
+//! use metrifold_redis::{Judgement, PushScript, PushSettings, RunId, parse_push_reply};
 //! use metrifold_session::{Answer, DescriptorPart, Payload, Push};
 //!
 //! let script = PushScript::new(&Namespace::default(), 0, PushSettings::new(1));
@@ -48,7 +48,7 @@
 //!     base: None,
 //!     ended: false,
 //! };
-//! let call = script.call(&push);
+//! let call = script.call(&push, Judgement::Sound);
 //! let run = RunId::new("5c8d2b").expect("what INFO said");
 //! let words = call.evalsha(&run);
 //! assert_eq!(words[0], "EVALSHA");
@@ -76,8 +76,8 @@ pub use record::{
 };
 pub use reply::ReplyError;
 pub use scripts::{
-    AdvanceAge, Claim, CommitCall, Dump, Forget, Heads, Look, PushScript, PushSettings, Restore, RunId,
-    STATE_FIELDS, ScriptCall, ShardDump, ShardLook, is_noscript, parse_commit_reply, parse_dump, parse_heads,
-    parse_look, parse_push_reply,
+    AdvanceAge, Claim, CommitCall, Dump, Forget, Heads, Judgement, Look, PushScript, PushSettings, Restore,
+    RunId, STATE_FIELDS, ScriptCall, ShardDump, ShardLook, is_noscript, parse_commit_reply, parse_dump,
+    parse_heads, parse_look, parse_push_reply,
 };
 pub use settings::ClientSettings;

@@ -4,9 +4,12 @@ use std::fs::File;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use metrifold_model::{DescriptorList, Kind, Values};
+use metrifold_model::{DescriptorList, Kind, Values, limits};
 
-use crate::region::{ENTRIES_OFFSET, RegionError, columns, parse_entry, parse_region, used_bytes};
+use crate::{
+    geometry::SLOTS_MAX,
+    region::{ENTRIES_OFFSET, Entry, RegionError, columns, parse_entry, parse_region, used_bytes},
+};
 
 /// One of prometheus_client's files, read at one moment.
 ///
@@ -110,6 +113,18 @@ pub struct DbReader {
     cells: Vec<usize>,
     /// How far the file has been parsed.
     parsed: usize,
+    left_out: Option<LeftOut>,
+}
+
+/// The entries of a file that no store takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeftOut {
+    /// How many there are.
+    pub count: usize,
+    /// The sample of the first.
+    pub sample: String,
+    /// What is wrong with it, or the limit that it would break.
+    pub reason: String,
 }
 
 impl DbReader {
@@ -135,6 +150,7 @@ impl DbReader {
                 descriptors: DescriptorList::default(),
                 cells: Vec::new(),
                 parsed: ENTRIES_OFFSET,
+                left_out: None,
             }),
             Err(source) => Err(DbError::Io { path, source }),
         }
@@ -164,8 +180,7 @@ impl DbReader {
         while offset < bytes.len() {
             let (entry, next) =
                 parse_entry(&bytes, offset, self.kind).map_err(|source| self.damaged(source))?;
-            self.descriptors.push(entry.descriptor);
-            self.cells.push(entry.value_offset);
+            self.take(entry);
             offset = next;
             self.parsed = next;
         }
@@ -178,6 +193,25 @@ impl DbReader {
             }
         }
         Ok((&self.descriptors, values))
+    }
+
+    /// What of the file is left out; the rest is read as if that were not there.
+    pub fn left_out(&self) -> Option<&LeftOut> {
+        self.left_out.as_ref()
+    }
+
+    fn take(&mut self, entry: Entry) {
+        let reason = match entry.descriptor.check() {
+            Err(error) => error.to_string(),
+            Ok(()) if self.cells.len() >= SLOTS_MAX => "limit slots_per_source_max".to_owned(),
+            Ok(()) => {
+                self.descriptors.push(entry.descriptor);
+                self.cells.push(entry.value_offset);
+                return;
+            }
+        };
+        let sample = || entry.descriptor.sample.chars().take(limits::NAME_BYTES_MAX).collect();
+        self.left_out.get_or_insert_with(|| LeftOut { count: 0, sample: sample(), reason }).count += 1;
     }
 
     /// The used part of the file, its length included.

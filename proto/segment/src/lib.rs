@@ -79,7 +79,7 @@ mod status;
 mod writer;
 
 pub use db_file::{
-    DbError, DbFile, DbIdentity, DbReader, identity as db_identity, parse_file_name,
+    DbError, DbFile, DbIdentity, DbReader, LeftOut, identity as db_identity, parse_file_name,
     read_file as read_db_file,
 };
 pub use directory::{

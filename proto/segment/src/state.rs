@@ -86,12 +86,12 @@ impl State {
         if let Some(index) = self.by_key.get(&key) {
             return Arc::clone(&self.slots[*index]);
         }
-        let limit = exceeded_limit(&descriptor, self.slots.len());
+        let reason = why_refused(&descriptor, self.slots.len());
         let slot = SlotState::new(Arc::new(descriptor));
-        match limit {
-            Some(limit) => {
+        match reason {
+            Some(reason) => {
                 slot.bind(None, None, slot.second_number(), generation);
-                self.refuse(slot.descriptor(), format!("limit {limit}"));
+                self.refuse(slot.descriptor(), reason);
             }
             None => {
                 self.by_key.insert(key, self.slots.len());
@@ -188,20 +188,10 @@ impl State {
     }
 }
 
-/// The name of the limit that a new slot would break.
-fn exceeded_limit(descriptor: &Descriptor, slots: usize) -> Option<&'static str> {
-    let labels = &descriptor.labels;
-    let longest_name = labels.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
-    let longest_value = labels.iter().map(|(_, value)| value.len()).max().unwrap_or(0);
-    let name = descriptor.family.len().max(descriptor.sample.len()).max(longest_name);
-    [
-        (slots >= SLOTS_MAX, "slots_per_source_max"),
-        (name > limits::NAME_BYTES_MAX, "name_bytes_max"),
-        (labels.len() > limits::LABELS_MAX, "labels_max"),
-        (longest_value > limits::LABEL_VALUE_BYTES_MAX, "label_value_bytes_max"),
-        (descriptor.help.len() > limits::HELP_BYTES_MAX, "help_bytes_max"),
-        (descriptor.unit.len() > limits::UNIT_BYTES_MAX, "unit_bytes_max"),
-    ]
-    .into_iter()
-    .find_map(|(exceeded, limit)| exceeded.then_some(limit))
+/// Why a new slot is refused, if it is.
+fn why_refused(descriptor: &Descriptor, slots: usize) -> Option<String> {
+    if slots >= SLOTS_MAX {
+        return Some("limit slots_per_source_max".into());
+    }
+    descriptor.check().err().map(|error| error.to_string())
 }

@@ -76,6 +76,33 @@ fn counters(count: usize) -> Vec<u8> {
     bytes
 }
 
+/// One bad label costs no more than its series.
+#[test]
+fn entries_that_no_store_takes_are_left_out_and_named() {
+    let directory = tempfile::tempdir().expect("temporary directory");
+    let path = directory.path().join("counter_7.db");
+    let series = |name: &str, value: String| {
+        Descriptor::new(Kind::Counter, "c", "c_total", Labels::new([(name, value)]), "")
+    };
+    let good = [series("n", "1".into()), series("n", "2".into())];
+    let bad = [series("path", "x".repeat(9_000)), series("__name__", "other".into())];
+    let mut bytes = vec![0; 8];
+    for descriptor in [&good[0], &bad[0], &bad[1], &good[1]] {
+        let (mut entry, value) = encode_entry(descriptor);
+        entry[value..value + 8].copy_from_slice(&2.5f64.to_ne_bytes());
+        bytes.extend(entry);
+    }
+    let used = bytes.len() as u32;
+    bytes[..4].copy_from_slice(&used.to_ne_bytes());
+    std::fs::write(&path, bytes).expect("write");
+    let mut reader = DbReader::open(&path).expect("a file");
+    let (descriptors, values) = reader.refresh().expect("readable");
+    assert!(descriptors.iter().eq(&good));
+    assert_eq!(values.slots, [2.5, 2.5]);
+    let left_out = reader.left_out().expect("two of them");
+    assert_eq!((left_out.count, left_out.reason.as_str()), (2, "limit label_value_bytes_max"));
+}
+
 #[test]
 fn a_file_is_read_on_while_it_grows_and_after_it_lost_its_name() {
     let directory = tempfile::tempdir().expect("temporary directory");

@@ -1,6 +1,6 @@
 //! The store's side of a push: one pure decision, which every store carries out in one atomic step.
 
-use metrifold_model::{DescriptorList, Seq, Values};
+use metrifold_model::{DescriptorList, Seq, Values, limits};
 
 use crate::{Answer, Instant, Payload, Push, Record, Refusal, ShardHead, Tombstone};
 
@@ -25,7 +25,7 @@ pub enum Verdict {
 ///    there will ever be: `ok`.
 /// 3. The source is unknown: in this epoch its values are refused for ever ([`Answer::Expired`]), because the archive
 ///    may contain them; in another epoch the store lost it, and takes them.
-/// 4. Descriptors must continue the known ones, and what is summed must be finite: NaN would stay in a sum for ever.
+/// 4. Descriptors must continue the known ones, and values be what their slots may hold: NaN would stay in a sum for ever.
 /// 5. A source in a tombstone is revived with what was folded as its base.
 /// 6. Write.
 pub fn accept(
@@ -63,8 +63,11 @@ pub fn accept(
     let Some(descriptors) = push.descriptors.onto(&former.descriptors) else {
         return Verdict::Reply(Answer::NeedDescriptors);
     };
-    if !matches!(push.payload, Payload::Unchanged) && !are_finite(&descriptors, &values, &former.base) {
-        return Verdict::Reply(Answer::Refused(Refusal::NotFinite));
+    if descriptors.text_bytes() > limits::PUSH_BYTES_MAX {
+        return Verdict::Reply(Answer::Refused(Refusal::TooLarge));
+    }
+    if let Err(refusal) = push.check_values(descriptors.rules().iter().copied()) {
+        return Verdict::Reply(Answer::Refused(refusal));
     }
     let record = Record {
         seq: push.seq,
@@ -77,12 +80,6 @@ pub fn accept(
         ended: push.ended || record.is_some_and(|record| record.ended),
     };
     Verdict::Write { record: Box::new(record), answer: Answer::Ok { epoch } }
-}
-
-/// Whether everything that is summed can be.
-fn are_finite(descriptors: &DescriptorList, values: &Values, base: &Values) -> bool {
-    let mut subtractable = descriptors.iter().enumerate().filter(|(_, of)| of.kind.is_subtractable());
-    subtractable.all(|(index, _)| values.slot(index).is_finite() && base.slot(index).is_finite())
 }
 
 /// What a source goes on from: its record, else its tombstone, else what the push itself brings.

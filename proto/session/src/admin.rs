@@ -50,9 +50,12 @@ mod tests {
 
     /// Pushes `value` until it is accepted; the incarnation that it is accepted under.
     fn push(shard: &mut ShardSnapshot, pusher: &mut Pusher, now: u64, value: f64) -> Incarnation {
-        let now = Instant(now);
+        let mut now = Instant(now);
         loop {
-            let Step::Gather = pusher.poll(now, Incarnation(8)) else { panic!("it is time to push") };
+            if let Step::Wait(until) = pusher.poll(now, Incarnation(8)) {
+                now = until;
+                continue;
+            }
             let push = pusher.offer(now, &descriptors(), Values::from_slots(vec![value]), false);
             let source = push.incarnation;
             let record = shard.records.get(&source).map(|record| &**record);

@@ -3,15 +3,11 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use metrifold_model::{
-    Annotations, Descriptor, DoubleDouble, Exemplar, LabelNames, Labels, Marks, MergeMode, SeriesKey, Worker,
-    earlier, greater, lesser, newer,
+    Annotations, Descriptor, DoubleDouble, Exemplar, LabelNames, Labels, Marks, MergeMode, SeriesKey,
+    WORKER_LABEL_PREFIX, Worker, earlier, greater, lesser, newer,
 };
 
 use crate::{Record, Tombstone};
-
-/// What stands before the name of a worker's label in the archive, so that it is never taken for a label of the series:
-/// Prometheus reserves names that begin with two underscores.
-pub const WORKER_LABEL_PREFIX: &str = "__worker_";
 
 /// What the archive keeps of a source. The same for every server of a namespace.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -28,6 +28,7 @@
 mod accept;
 mod admin;
 mod archive;
+mod check;
 mod push;
 mod pusher;
 mod reap;
@@ -39,7 +40,8 @@ mod time;
 
 pub use accept::{Verdict, accept};
 pub use admin::{retire, wipe};
-pub use archive::{Archive, ArchivePolicy, Archived, ArchivedSeries, WORKER_LABEL_PREFIX};
+pub use archive::{Archive, ArchivePolicy, Archived, ArchivedSeries};
+pub use check::{SlotRules, sound};
 pub use push::{Answer, DescriptorPart, Payload, Push, Refusal};
 pub use pusher::{Pusher, PusherSettings, PusherState, Step};
 pub use reap::{Commit, ReapPolicy, is_dead, reap};

@@ -130,82 +130,65 @@ pub enum Refusal {
     /// A name, label, help text or identity is longer than its limit, or there are too many labels.
     #[error("a name, label, help text or identity is longer than its limit")]
     TooLong,
+    /// A counter, bucket or count of observations is below 0.
+    #[error("a counter, bucket or count of observations is below 0")]
+    Negative,
+    /// A family, sample or label has no name, or a label has one that is reserved.
+    #[error("a family, sample or label has no name, or a label is called `__name__` or `__worker_…`")]
+    Name,
+    /// A time that is none.
+    #[error("a time is NaN, infinite, below 0 or after the year 9999")]
+    Time,
+    /// The number of the push is beyond what any pusher comes to.
+    #[error("the push has the number 0 or one above {} (limit seq_max)", limits::SEQ_MAX)]
+    Seq,
+    /// Exemplars or removals of slots that there are not, or too many of them.
+    #[error(
+        "the push has exemplars or removals of slots that it does not have, or more than exemplars_per_source_max"
+    )]
+    Annotations,
+    /// More than one message may carry, or the texts of all descriptors together have more than that.
+    #[error(
+        "the push, or all names, labels and help texts of the source, have more than {} bytes (limit push_bytes_max)",
+        limits::PUSH_BYTES_MAX
+    )]
+    TooLarge,
 }
 
 impl Refusal {
     /// Every refusal; its place is its code on the wire and in Redis. Append only.
-    pub const ALL: [Refusal; 5] = [
+    pub const ALL: [Refusal; 11] = [
         Refusal::TooManySlots,
         Refusal::TooManySources,
         Refusal::ValuesWithoutDescriptors,
         Refusal::NotFinite,
         Refusal::TooLong,
+        Refusal::Negative,
+        Refusal::Name,
+        Refusal::Time,
+        Refusal::Seq,
+        Refusal::Annotations,
+        Refusal::TooLarge,
     ];
 
     /// What to do about it.
     pub fn remedy(self) -> &'static str {
         match self {
-            Refusal::TooManySlots => {
+            Refusal::TooManySlots | Refusal::TooLarge => {
                 "use fewer label values in this process; the status page names the largest metrics"
             }
             Refusal::TooManySources => {
                 "start fewer processes under one namespace, or split it; ended ones make room when their tombstones go"
             }
-            Refusal::ValuesWithoutDescriptors => "update the client: its push contradicts itself",
+            Refusal::ValuesWithoutDescriptors | Refusal::Annotations => {
+                "update the client: its push contradicts itself"
+            }
             Refusal::NotFinite => "do not add NaN or infinity to a sum; our own SDKs leave such a value out",
+            Refusal::Negative => "only add to counters; use a gauge for what falls",
+            Refusal::Name => "give it another name",
+            Refusal::Time => "look at the clock of the worker's host",
+            Refusal::Seq => "restart the worker; if it happens again, somebody else pushes in its name",
             Refusal::TooLong => "shorten names, label values, help or identity, or use fewer labels",
         }
     }
-}
-
-impl Push {
-    /// Checks everything that does not depend on what the store knows. Every server does this before it stores.
-    pub fn check(&self) -> Result<(), Refusal> {
-        if self.descriptors.count() > limits::SLOTS_PER_SOURCE_MAX {
-            return Err(Refusal::TooManySlots);
-        }
-        let slots = match &self.payload {
-            Payload::Values(values) => values.slots.len().max(values.annotations.created.len()),
-            Payload::Hello | Payload::Unchanged => 0,
-        };
-        if slots.max(self.base.as_ref().map_or(0, |base| base.slots.len())) > self.descriptors.count() {
-            return Err(Refusal::ValuesWithoutDescriptors);
-        }
-        let identity_fits = [&self.worker.instance, &self.worker.process]
-            .iter()
-            .all(|text| text.len() <= limits::IDENTITY_BYTES_MAX);
-        if !identity_fits || !self.descriptors.entries.iter().all(|descriptor| fits(descriptor)) {
-            return Err(Refusal::TooLong);
-        }
-        if !self.described_are_finite() {
-            return Err(Refusal::NotFinite);
-        }
-        Ok(())
-    }
-
-    /// Whether everything that is summed can be, of the slots that this push describes: NaN or an infinity would stay in a
-    /// sum for ever. What the others are, a store that decides in this process knows; our own SDKs never send such values.
-    fn described_are_finite(&self) -> bool {
-        let values = match &self.payload {
-            Payload::Values(values) => Some(values),
-            Payload::Hello | Payload::Unchanged => None,
-        };
-        let is_finite =
-            |index| [values, self.base.as_ref()].iter().flatten().all(|of| of.slot(index).is_finite());
-        let mut described = (self.descriptors.from..).zip(&self.descriptors.entries);
-        described.all(|(index, descriptor)| !descriptor.kind.is_subtractable() || is_finite(index))
-    }
-}
-
-fn fits(descriptor: &Descriptor) -> bool {
-    let names_fit = |name: &str| name.len() <= limits::NAME_BYTES_MAX;
-    names_fit(&descriptor.family)
-        && names_fit(&descriptor.sample)
-        && descriptor.help.len() <= limits::HELP_BYTES_MAX
-        && descriptor.unit.len() <= limits::UNIT_BYTES_MAX
-        && descriptor.labels.len() <= limits::LABELS_MAX
-        && descriptor
-            .labels
-            .iter()
-            .all(|(name, value)| names_fit(name) && value.len() <= limits::LABEL_VALUE_BYTES_MAX)
 }

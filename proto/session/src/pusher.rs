@@ -2,9 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use metrifold_model::{DescriptorList, Epoch, Incarnation, Seq, Values, Worker};
+use metrifold_model::{DescriptorList, Epoch, Incarnation, Seq, Values, Worker, limits};
 
-use crate::{Answer, DescriptorPart, Instant, Payload, Push, Refusal};
+use crate::{Answer, DescriptorPart, Instant, Payload, Push, Refusal, sound};
 
 /// How a pusher paces itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -151,9 +151,9 @@ impl Pusher {
     /// The source's descriptors and values at `now`; `ended` once it can never change again. Returns the push to send,
     /// after [`Pusher::state`] has been made durable where the source outlives this process.
     ///
-    /// Values of subtractable kinds that are not finite are replaced by those of the last push.
+    /// Values that no store would take are replaced, as [`sound`] says.
     pub fn offer(&mut self, now: Instant, descriptors: &DescriptorList, values: Values, ended: bool) -> Push {
-        let values = self.without_nonsense(descriptors, values);
+        let values = sound(descriptors, values, self.state.values.as_ref());
         let payload = if !self.is_greeted {
             Payload::Hello
         } else if !self.needs_values && self.state.values.as_ref() == Some(&values) {
@@ -187,6 +187,9 @@ impl Pusher {
     }
 
     /// Takes the answer to push `seq`. Answers to other pushes than the one in flight are ignored.
+    ///
+    /// Whatever is answered, no more than two pushes follow each other without a wait: what a store asks for is sent at once
+    /// only if the push that it answered did not bring it.
     pub fn answered(&mut self, now: Instant, seq: Seq, answer: Answer) {
         let Some(push) = self.in_flight.take_if(|push| push.seq == seq) else { return };
         self.attempts = 0;
@@ -198,29 +201,33 @@ impl Pusher {
                 self.next_at = now + self.settings.retry_min;
                 return;
             }
+            // Nobody comes to such numbers by himself, and above them no store listens.
+            Answer::Behind { known } if known.0 >= limits::SEQ_MAX / 2 => {
+                self.not_stored();
+                self.is_expired = true;
+                self.next_at = now + self.settings.retry_min;
+            }
             Answer::Behind { known } => {
                 self.not_stored();
                 self.state.sent = self.state.sent.max(known);
                 // Values that name no epoch would be refused for ever if the store lost its contents before they come.
                 self.is_greeted = self.state.epoch.is_some();
-                self.next_at = now;
+                self.next_at = now + self.settings.retry_min;
             }
             Answer::Expired => {
                 self.not_stored();
                 // `poll` starts the new incarnation, with the fresh id it is given.
                 self.is_expired = true;
-                self.next_at = now;
+                self.next_at = now + self.settings.retry_min;
             }
             Answer::NeedDescriptors => {
                 self.not_stored();
                 self.descriptors_acked = 0;
-                // If even the whole list did not fit, asking again at once would only spin.
-                let had_all = push.descriptors.from == 0;
-                self.next_at = if had_all { now + self.settings.interval } else { now };
+                self.next_at = self.once(now, push.descriptors.from > 0);
             }
             Answer::NeedValues => {
                 self.not_stored();
-                self.next_at = now;
+                self.next_at = self.once(now, push.payload == Payload::Unchanged);
             }
             Answer::Refused(refusal) => self.refused(now, refusal),
         }
@@ -251,6 +258,11 @@ impl Pusher {
     /// Whether nothing is in flight and the last offered values are acknowledged.
     pub fn is_acknowledged(&self) -> bool {
         self.in_flight.is_none() && self.is_greeted && !self.needs_values
+    }
+
+    /// When to send what was asked for: at once, if it was `left_out`.
+    fn once(&self, now: Instant, left_out: bool) -> Instant {
+        if left_out { now } else { now + self.settings.interval }
     }
 
     /// The push that was in flight is in no store, unless it was sent more than once.
@@ -303,7 +315,6 @@ impl Pusher {
         self.needs_values = true;
         self.is_expired = false;
         self.replaced = None;
-        self.next_at = now;
         self.attempts = 0;
     }
 
@@ -315,14 +326,97 @@ impl Pusher {
         let spread = u32::try_from(self.state.incarnation.0 >> 40 & 0xff).unwrap_or(0);
         self.next_at = now + (wait - wait * spread / 1024);
     }
+}
 
-    fn without_nonsense(&self, descriptors: &DescriptorList, mut values: Values) -> Values {
-        for (index, descriptor) in descriptors.iter().enumerate() {
-            let Some(value) = values.slots.get_mut(index) else { break };
-            if descriptor.kind.is_subtractable() && !value.is_finite() {
-                *value = self.state.values.as_ref().map_or(0.0, |former| former.slot(index));
+#[cfg(test)]
+mod tests {
+    use metrifold_model::{Descriptor, Kind, Labels};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::Refusal;
+
+    fn answers() -> impl Strategy<Value = Answer> {
+        prop_oneof![
+            Just(Answer::Ok { epoch: Epoch(1) }),
+            Just(Answer::Sealed),
+            Just(Answer::Expired),
+            Just(Answer::NeedDescriptors),
+            Just(Answer::NeedValues),
+            any::<u64>().prop_map(|known| Answer::Behind { known: Seq(known) }),
+            Just(Answer::Behind { known: Seq(u64::MAX) }),
+            (0..Refusal::ALL.len()).prop_map(|place| Answer::Refused(Refusal::ALL[place])),
+        ]
+    }
+
+    fn counter() -> DescriptorList {
+        [Descriptor::new(Kind::Counter, "c", "c_total", Labels::default(), "")].into_iter().collect()
+    }
+
+    proptest! {
+        /// Goal: whoever answers whatever gets a bounded number of pushes in any time, each of which a store could take.
+        #[test]
+        fn no_sequence_of_answers_makes_a_pusher_spin_or_panic(
+            answers in proptest::collection::vec(answers(), 1..200),
+        ) {
+            let settings = PusherSettings::default();
+            let (mut now, mut at_once, mut fresh) = (Instant(1_000), 0, 1);
+            let mut pusher = Pusher::new(Incarnation(0), Worker::default(), settings, now);
+            for answer in answers {
+                fresh += 1;
+                let push = match pusher.poll(now, Incarnation(fresh)) {
+                    Step::Gather => {
+                        at_once += 1;
+                        pusher.offer(now, &counter(), Values::from_slots(vec![now.0 as f64]), false)
+                    }
+                    Step::Resend(push) => *push,
+                    Step::Wait(until) => {
+                        prop_assert!(until > now);
+                        (now, at_once) = (until, 0);
+                        continue;
+                    }
+                    Step::Done => unreachable!("nobody ended it"),
+                };
+                prop_assert!(at_once <= 4, "hello, unchanged, values, all descriptors");
+                prop_assert_eq!(push.check(), Ok(()));
+                pusher.answered(now, push.seq, answer);
             }
         }
-        values
+    }
+
+    #[test]
+    fn somebody_elses_number_beyond_reach_costs_the_incarnation_and_nothing_of_the_values() {
+        let now = Instant(1_000);
+        let mut pusher = Pusher::new(Incarnation(1), Worker::default(), PusherSettings::default(), now);
+        let ok = Answer::Ok { epoch: Epoch(1) };
+        for value in [1.0, 2.0] {
+            let push = pusher.offer(now, &counter(), Values::from_slots(vec![value]), false);
+            pusher.answered(now, push.seq, ok);
+        }
+        let push = pusher.offer(now, &counter(), Values::from_slots(vec![3.0]), false);
+        pusher.answered(now, push.seq, Answer::Behind { known: Seq(limits::SEQ_MAX) });
+        let later = now + PusherSettings::default().interval;
+        assert_eq!(pusher.poll(later, Incarnation(2)), Step::Gather);
+        let hello = pusher.offer(later, &counter(), Values::from_slots(vec![4.0]), false);
+        assert_eq!((hello.incarnation, &hello.payload), (Incarnation(2), &Payload::Hello));
+        assert_eq!(hello.base, Some(Values::from_slots(vec![2.0])), "what the store has of it");
+    }
+
+    #[test]
+    fn what_no_store_takes_is_not_sent() {
+        let now = Instant(1_000);
+        let mut pusher = Pusher::new(Incarnation(1), Worker::default(), PusherSettings::default(), now);
+        let hello = pusher.offer(now, &counter(), Values::default(), false);
+        pusher.answered(now, hello.seq, Answer::Ok { epoch: Epoch(1) });
+        for (given, sent) in [(5.0, 5.0), (f64::NAN, 5.0), (-1.0, 5.0), (f64::INFINITY, 5.0), (6.0, 6.0)] {
+            let push = pusher.offer(now, &counter(), Values::from_slots(vec![given]), false);
+            let Payload::Values(values) = &push.payload else {
+                assert_eq!(sent, 5.0, "unchanged");
+                pusher.answered(now, push.seq, Answer::Ok { epoch: Epoch(1) });
+                continue;
+            };
+            assert_eq!(values.slots, [sent]);
+            pusher.answered(now, push.seq, Answer::Ok { epoch: Epoch(1) });
+        }
     }
 }

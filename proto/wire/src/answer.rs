@@ -69,6 +69,6 @@ fn refusal(code: i32) -> Result<Refusal, WireError> {
     place.and_then(|place| Refusal::ALL.get(place).copied()).ok_or(WireError::OutOfRange {
         field: "refused.code",
         given: u64::from(code.unsigned_abs()),
-        allowed: "1 to 5",
+        allowed: "1 to 11",
     })
 }

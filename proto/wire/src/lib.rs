@@ -32,4 +32,4 @@ pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!("generated/metrifold.v1.bi
 
 pub use answer::{Reply, parse_response, response, unavailable};
 pub use error::WireError;
-pub use push::{parse_request, request};
+pub use push::{fits, parse_request, request};

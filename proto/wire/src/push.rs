@@ -7,6 +7,7 @@ use metrifold_model::{
     Seq, Values, Worker, limits,
 };
 use metrifold_session::{DescriptorPart, Payload, Push};
+use prost::Message;
 
 use crate::{WireError, v1};
 
@@ -38,6 +39,11 @@ pub fn request(namespace: &Namespace, push: &Push) -> v1::PushRequest {
         base: push.base.as_ref().map(values_message),
         ended: push.ended,
     }
+}
+
+/// Whether a message is short enough for a collector ([`limits::PUSH_BYTES_MAX`]).
+pub fn fits(message: &v1::PushRequest) -> bool {
+    message.encoded_len() <= limits::PUSH_BYTES_MAX
 }
 
 /// Reads a push; `default` is the namespace of a message that names none. Lengths and contents are checked by

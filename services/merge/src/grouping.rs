@@ -3,8 +3,7 @@
 //! A series' own label stands before its worker's of the same name: it tells series of one worker apart, which a view may
 //! not mix.
 
-use metrifold_model::{LabelNames, Labels};
-use metrifold_session::WORKER_LABEL_PREFIX;
+use metrifold_model::{LabelNames, Labels, WORKER_LABEL_PREFIX};
 
 /// The labels under which a worker's series is shown; `group` are those of the worker's that the view keeps.
 pub(crate) fn of_worker(labels: &Labels, group: &Labels) -> Labels {

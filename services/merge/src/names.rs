@@ -2,12 +2,9 @@
 //!
 //! A name may be any text: how a format that knows fewer shows it is the affair of the exposition.
 
-use metrifold_model::{Kind, Labels, SeriesKey};
+use metrifold_model::{Kind, Labels, NAME_LABEL, SeriesKey};
 
 use crate::{ConflictReason, FamilyKind};
-
-/// The label in which Prometheus keeps the metric's own name.
-const NAME_LABEL: &str = "__name__";
 
 /// Why a series cannot be shown at all, if so.
 pub(crate) fn refusal(key: &SeriesKey) -> Option<ConflictReason> {

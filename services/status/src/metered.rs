@@ -50,6 +50,12 @@ fn refusal_name(refusal: &Refusal) -> &'static str {
         Refusal::ValuesWithoutDescriptors => "values_without_descriptors",
         Refusal::NotFinite => "not_finite",
         Refusal::TooLong => "too_long",
+        Refusal::Negative => "negative",
+        Refusal::Name => "name",
+        Refusal::Time => "time",
+        Refusal::Seq => "seq_max",
+        Refusal::Annotations => "annotations",
+        Refusal::TooLarge => "push_bytes_max",
     }
 }
 

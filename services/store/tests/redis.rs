@@ -6,7 +6,7 @@ use std::{ops::Deref, sync::Arc, time::Duration};
 
 use metrifold_model::{Incarnation, Namespace, Values};
 use metrifold_redis::{Client, ClientSettings};
-use metrifold_redis::{PushScript, PushSettings, RunId, parse_push_reply};
+use metrifold_redis::{Judgement, PushScript, PushSettings, RunId, parse_push_reply};
 use metrifold_session::{Answer, Payload, Push, ReapPolicy, ShardSnapshot, reap};
 use metrifold_store::{
     CommitOutcome, EmbeddedSettings, EmbeddedStore, RedisSettings, RedisStore, ShardIndex, Store, StoreError,
@@ -313,7 +313,7 @@ async fn values_kept_beside_a_record_are_renewed_folded_and_missed() {
     // Values that were staged, and have gone before the script came.
     let call = PushScript::new(&namespace(), 0, PushSettings { stage_above: 0, ..PushSettings::new(1) });
     let push = Push { seq: source.push.seq.next(), payload: values(6.0), ..source.push.clone() };
-    let call = call.call(&push);
+    let call = call.call(&push, Judgement::Sound);
     let info = server.command(&["INFO", "server"]);
     let run = info.lines().find_map(|line| line.trim().strip_prefix("run_id:")).expect("a run id");
     let words = call.eval(&RunId::new(run).expect("a run id"));

@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 use bytes::Bytes;
 use metrifold_format::encode_values;
-use metrifold_redis::{PushScript, PushSettings, keys::shard_of, parse_push_reply};
+use metrifold_redis::{Judgement, PushScript, PushSettings, keys::shard_of, parse_push_reply};
 use metrifold_session::{Answer, Payload};
 
 use crate::{
@@ -37,7 +37,7 @@ pub(crate) async fn measure(redis: &LoadRedis) -> Result<()> {
                 })
                 .collect();
             bytes = blobs[0].len();
-            let calls: Vec<_> = pushes.iter().map(|push| script.call(push)).collect();
+            let calls: Vec<_> = pushes.iter().map(|push| script.call(push, Judgement::Sound)).collect();
             let began = redis.cpu()?;
             for call in &calls {
                 let reply = pushing.script(call, LIMIT).await?;

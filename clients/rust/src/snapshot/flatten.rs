@@ -1,6 +1,6 @@
 //! One gathered metric as slots and what they show now.
 
-use metrifold_model::{Descriptor, Kind, Labels, limits};
+use metrifold_model::{Descriptor, Kind, Labels};
 use prometheus::proto::{Histogram, Metric, MetricFamily, MetricType};
 
 use super::{GaugeModes, bound::bound_text};
@@ -105,15 +105,4 @@ pub(super) fn descriptors(
             bounds.iter().map(bucket).chain([slot("_sum", labels.clone())]).collect()
         }
     }
-}
-
-/// Whether no store will refuse the descriptor for its length.
-pub(super) fn fits(descriptor: &Descriptor) -> bool {
-    descriptor.family.len() <= limits::NAME_BYTES_MAX
-        && descriptor.sample.len() <= limits::NAME_BYTES_MAX
-        && descriptor.help.len() <= limits::HELP_BYTES_MAX
-        && descriptor.labels.len() <= limits::LABELS_MAX
-        && descriptor.labels.iter().all(|(name, value)| {
-            name.len() <= limits::NAME_BYTES_MAX && value.len() <= limits::LABEL_VALUE_BYTES_MAX
-        })
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use metrifold_model::limits;
+use metrifold_model::{DescriptorError, limits};
 
 /// Why (part of) a metric was left out of a snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, thiserror::Error)]
@@ -19,12 +19,25 @@ pub enum Reason {
         limits::LABELS_MAX
     )]
     TooLong,
+    /// A counter, bucket or count of observations was below 0: its last good value is kept.
+    #[error("a counter, bucket or count of observations is below 0; its last good value is kept")]
+    Negative,
+    /// A name that cannot be shown.
+    #[error("a metric or label has no name, or a label is called `__name__` or `__worker_…`")]
+    Name,
     /// The same series twice in one gather: the first one counts.
     #[error("two collectors show the same series; the first one counts")]
     Duplicate,
     /// An untyped metric.
     #[error("an untyped metric has no rule by which to merge; make it a counter or a gauge")]
     Untyped,
+}
+
+impl Reason {
+    /// Why a metric with such a descriptor is left out.
+    pub(super) fn of(error: DescriptorError) -> Reason {
+        if error.is_limit() { Reason::TooLong } else { Reason::Name }
+    }
 }
 
 /// A metric that was left out at least once.

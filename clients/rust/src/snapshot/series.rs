@@ -115,23 +115,21 @@ impl Snapshot {
         if !matches!(kind, Kind::Gauge(_)) && shown.has_fallen_since(&state.shown) {
             self.carry(&key);
         }
-        self.update(&key, kind, shown, now)
+        self.update(&key, shown, now)
     }
 
     /// Gives a metric its slots, appending those that its series never had before.
     fn admit(&mut self, family: &MetricFamily, key: MetricKey, shown: Shown, now: f64) -> Result<(), Reason> {
         let kind = key.kind;
         let descriptors = flatten::descriptors(family, kind, &key.labels, &shown.bounds);
-        if !descriptors.iter().all(flatten::fits) {
-            return Err(Reason::TooLong);
-        }
+        descriptors.iter().try_for_each(|descriptor| descriptor.check().map_err(Reason::of))?;
         if self.descriptors.len() + descriptors.len() > limits::SLOTS_PER_SOURCE_MAX {
             return Err(Reason::TooManySlots);
         }
         let slots = descriptors.into_iter().map(|descriptor| self.slot(descriptor, now)).collect();
         let nothing = Shown { values: vec![0.0; shown.values.len()], ..shown.clone() };
         self.metrics.insert(key.clone(), MetricState { slots, shown: nothing, gather: 0 });
-        self.update(&key, kind, shown, now)
+        self.update(&key, shown, now)
     }
 
     fn slot(&mut self, descriptor: Descriptor, now: f64) -> usize {
@@ -204,15 +202,15 @@ impl Snapshot {
         }
     }
 
-    fn update(&mut self, key: &MetricKey, kind: Kind, shown: Shown, now: f64) -> Result<(), Reason> {
+    fn update(&mut self, key: &MetricKey, shown: Shown, now: f64) -> Result<(), Reason> {
         self.show(key, now);
         let Some(state) = self.metrics.get_mut(key) else { return Ok(()) };
         state.gather = self.gathers;
         let mut result = Ok(());
         for (index, (slot, shown)) in state.slots.iter().zip(shown.values).enumerate() {
             let value = self.carries[*slot] + shown;
-            if kind.is_subtractable() && !value.is_finite() {
-                result = Err(Reason::NotFinite);
+            if !self.descriptors.rules()[*slot].allows(value) {
+                result = Err(if value.is_finite() { Reason::Negative } else { Reason::NotFinite });
                 continue;
             }
             let target = &mut self.values.slots[*slot];

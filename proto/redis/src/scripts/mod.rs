@@ -14,7 +14,7 @@ pub use call::{ScriptCall, is_noscript};
 pub use commit::{AdvanceAge, CommitCall, parse_commit_reply};
 pub use head::{STATE_FIELDS, ShardLook};
 pub use look::{Dump, Forget, Heads, Look, ShardDump, parse_dump, parse_heads, parse_look};
-pub use push::{PushScript, PushSettings, parse_push_reply};
+pub use push::{Judgement, PushScript, PushSettings, parse_push_reply};
 pub use restore::{Claim, Restore};
 pub use run::RunId;
 

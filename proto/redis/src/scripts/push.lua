@@ -5,7 +5,7 @@ local key, workers, archive, tombs, folds, beside, stage = unpack(KEYS)
 local shards, sources_max, expiry = ARGV[2], tonumber(ARGV[3]), ARGV[4]
 local incarnation, seq, acked, named, refusal = ARGV[5], ARGV[6], ARGV[7], ARGV[8], ARGV[9]
 local from, count, hashes, chunk = tonumber(ARGV[10]), tonumber(ARGV[11]), ARGV[12], ARGV[13]
-local payload, values, base, worker, ended = ARGV[14], ARGV[15], ARGV[16], ARGV[17], ARGV[18]
+local payload, values, base, worker, ended, refused_values = ARGV[14], ARGV[15], ARGV[16], ARGV[17], ARGV[18], ARGV[19]
 
 local brings_values = payload == 'values' or payload == 'staged'
 
@@ -71,6 +71,9 @@ known_count = tonumber(known_count)
 local place = (known_count - from) * 8
 if place < 0 or known_count > count or string.sub(hashes, place + 1, place + 8) ~= known_hash then
   return {'descriptors'}
+end
+if refused_values ~= '' then
+  return {'refused', refused_values}
 end
 if not known and redis.call('ZCARD', workers) + redis.call('HLEN', tombs) >= sources_max then
   return {'refused', '1'}

@@ -44,6 +44,18 @@ impl PushSettings {
     }
 }
 
+/// What is known of the values of a push, besides what [`Push::check`] says of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Judgement {
+    /// They are what their slots may hold.
+    Sound,
+    /// What their slots may hold came with an earlier push, which this process has not seen: the source is asked for its
+    /// descriptors.
+    Unknown,
+    /// They are not.
+    Refused(Refusal),
+}
+
 /// The push script of one shard.
 #[derive(Clone, Debug)]
 pub struct PushScript {
@@ -57,12 +69,13 @@ impl PushScript {
         PushScript { keys: ShardKeys::new(namespace, shard), settings }
     }
 
-    /// The call for one push of a source of this shard.
-    pub fn call(&self, push: &Push) -> ScriptCall {
+    /// The call for one push of a source of this shard. Whoever sends what others pushed has judged their values.
+    pub fn call(&self, push: &Push, judgement: Judgement) -> ScriptCall {
         let refusal = push.check().err();
         let part = &push.descriptors;
         // By the length of the list, which only grows: an unchanged push of such a source renews what it does not bring.
         let is_large = part.count() > self.settings.stage_above;
+        let is_taken = refusal.is_none() && judgement == Judgement::Sound;
         let sources_max = self.settings.sources_max.div_ceil(usize::from(self.settings.shards.max(1)));
         let mut args = vec![
             decimal(self.settings.shards),
@@ -76,12 +89,16 @@ impl PushScript {
         ];
         match refusal {
             // What is refused need not be sent.
-            Some(_) => args.extend(std::iter::repeat_n(Vec::new(), 9)),
+            Some(_) => args.extend(std::iter::repeat_n(Vec::new(), 10)),
             None => {
-                args.extend(descriptor_args(part));
-                args.extend(payload_args(push, is_large));
+                args.extend(descriptor_args(part, judgement));
+                args.extend(payload_args(push, is_large, is_taken));
                 args.push(encode_worker(&push.worker));
                 args.push(flag(push.ended));
+                args.push(match judgement {
+                    Judgement::Refused(refusal) => decimal(code(refusal)),
+                    Judgement::Sound | Judgement::Unknown => Vec::new(),
+                });
             }
         }
         let mut keys = vec![
@@ -91,7 +108,7 @@ impl PushScript {
             self.keys.tombs(),
             self.keys.folds(),
         ];
-        if !is_large || refusal.is_some() {
+        if !is_large || !is_taken {
             return ScriptCall::new(&SOURCE, keys, args);
         }
         let stage = self.keys.stage(push.incarnation, push.seq);
@@ -109,12 +126,16 @@ fn code(refusal: Refusal) -> usize {
     Refusal::ALL.iter().position(|known| *known == refusal).unwrap_or(0)
 }
 
-fn descriptor_args(part: &DescriptorPart) -> [Vec<u8>; 4] {
-    let chunk = match part.entries.is_empty() {
+fn descriptor_args(part: &DescriptorPart, judgement: Judgement) -> [Vec<u8>; 4] {
+    let chunk = match part.entries.is_empty() || judgement != Judgement::Sound {
         true => Vec::new(),
         false => encode_descriptors(part.from, &part.entries, part.hash),
     };
-    [decimal(part.from), decimal(part.count()), prefix_hashes(part), chunk]
+    let hashes = match judgement {
+        Judgement::Unknown => Vec::new(),
+        Judgement::Sound | Judgement::Refused(_) => prefix_hashes(part),
+    };
+    [decimal(part.from), decimal(part.count()), hashes, chunk]
 }
 
 /// The hash of every beginning of the list that has at least `from` descriptors, 8 bytes each: the script finds out
@@ -132,14 +153,16 @@ fn prefix_hashes(part: &DescriptorPart) -> Vec<u8> {
     if last == part.hash { hashes } else { Vec::new() }
 }
 
-fn payload_args(push: &Push, is_large: bool) -> [Vec<u8>; 3] {
+fn payload_args(push: &Push, is_large: bool, is_taken: bool) -> [Vec<u8>; 3] {
     let (kind, values) = match &push.payload {
         Payload::Hello => ("hello", Vec::new()),
         Payload::Unchanged => ("unchanged", Vec::new()),
+        Payload::Values(_) if !is_taken => ("values", Vec::new()),
         Payload::Values(_) if is_large => ("staged", STAGED.to_vec()),
         Payload::Values(values) => ("values", encode_values(values)),
     };
-    [kind.into(), values, push.base.as_ref().map(encode_values).unwrap_or_default()]
+    let base = push.base.as_ref().filter(|_| is_taken);
+    [kind.into(), values, base.map(encode_values).unwrap_or_default()]
 }
 
 /// Reads the reply of a push.

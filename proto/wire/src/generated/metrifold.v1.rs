@@ -292,6 +292,12 @@ pub enum RefusalCode {
     ValuesWithoutDescriptors = 3,
     NotFinite = 4,
     TooLong = 5,
+    Negative = 6,
+    Name = 7,
+    Time = 8,
+    Seq = 9,
+    Annotations = 10,
+    TooLarge = 11,
 }
 impl RefusalCode {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -306,6 +312,12 @@ impl RefusalCode {
             Self::ValuesWithoutDescriptors => "REFUSAL_CODE_VALUES_WITHOUT_DESCRIPTORS",
             Self::NotFinite => "REFUSAL_CODE_NOT_FINITE",
             Self::TooLong => "REFUSAL_CODE_TOO_LONG",
+            Self::Negative => "REFUSAL_CODE_NEGATIVE",
+            Self::Name => "REFUSAL_CODE_NAME",
+            Self::Time => "REFUSAL_CODE_TIME",
+            Self::Seq => "REFUSAL_CODE_SEQ",
+            Self::Annotations => "REFUSAL_CODE_ANNOTATIONS",
+            Self::TooLarge => "REFUSAL_CODE_TOO_LARGE",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -319,6 +331,12 @@ impl RefusalCode {
             }
             "REFUSAL_CODE_NOT_FINITE" => Some(Self::NotFinite),
             "REFUSAL_CODE_TOO_LONG" => Some(Self::TooLong),
+            "REFUSAL_CODE_NEGATIVE" => Some(Self::Negative),
+            "REFUSAL_CODE_NAME" => Some(Self::Name),
+            "REFUSAL_CODE_TIME" => Some(Self::Time),
+            "REFUSAL_CODE_SEQ" => Some(Self::Seq),
+            "REFUSAL_CODE_ANNOTATIONS" => Some(Self::Annotations),
+            "REFUSAL_CODE_TOO_LARGE" => Some(Self::TooLarge),
             _ => None,
         }
     }

@@ -4,7 +4,7 @@ use std::{path::PathBuf, sync::Arc, time::Instant as Monotonic};
 
 use metrifold_model::{DescriptorList, Incarnation, Kind, Namespace, Values, Worker};
 use metrifold_push::Memory;
-use metrifold_segment::DbReader;
+use metrifold_segment::{DbReader, LeftOut};
 use metrifold_session::PusherState;
 use parking_lot::Mutex;
 
@@ -33,6 +33,8 @@ pub(super) struct FileMemory {
     /// What was read last.
     pub(super) descriptors: DescriptorList,
     pub(super) values: Values,
+    /// Entries of the file that no store takes.
+    pub(super) left_out: usize,
 }
 
 impl FileMemory {
@@ -68,6 +70,16 @@ impl Memory for FileMemory {
             let (descriptors, values) = reader.refresh()?;
             self.descriptors = descriptors.clone();
             self.values = values;
+            let count = reader.left_out().map_or(0, |left_out| left_out.count);
+            if let Some(LeftOut { sample, reason, .. }) = reader.left_out().filter(|_| self.left_out == 0) {
+                tracing::warn!(
+                    file = self.name,
+                    sample,
+                    reason,
+                    "entries of a file are left out, of which this is the first"
+                );
+            }
+            self.left_out = count;
         }
         Ok((&self.descriptors, self.values.clone()))
     }

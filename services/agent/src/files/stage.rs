@@ -6,7 +6,7 @@ use std::{
 };
 
 use metrifold_model::{DescriptorList, Incarnation, Values};
-use metrifold_session::Instant;
+use metrifold_session::{Instant, sound};
 
 use super::ledger::Entry;
 
@@ -90,13 +90,11 @@ pub(super) fn compare(entry: &Entry, descriptors: &DescriptorList, values: &Valu
 fn has_all(pushed: Option<&Values>, descriptors: &DescriptorList, values: &Values) -> bool {
     let none = Values::default();
     let pushed = pushed.unwrap_or(&none);
-    let is_same = |(index, descriptor): (usize, &metrifold_model::Descriptor)| {
-        // What cannot be summed is never pushed.
-        let is_nonsense = descriptor.kind.is_subtractable() && !values.slot(index).is_finite();
-        is_nonsense || values.slot(index).to_bits() == pushed.slot(index).to_bits()
-    };
+    // What no store takes is never pushed.
+    let values = sound(descriptors, values.clone(), Some(pushed));
+    let is_same = |index| values.slot(index).to_bits() == pushed.slot(index).to_bits();
     let stamps = |values: &Values| values.timestamps.iter().map(|at| at.to_bits()).collect::<Vec<_>>();
     values.slots.len() == pushed.slots.len()
-        && stamps(values) == stamps(pushed)
-        && descriptors.iter().enumerate().all(is_same)
+        && stamps(&values) == stamps(pushed)
+        && (0..descriptors.len()).all(is_same)
 }

@@ -19,6 +19,7 @@ pub use push::{
     a_namespace_is_known_after_its_first_push, a_source_that_the_store_forgot_is_expired,
     a_source_that_the_store_lost_is_taken_with_its_base, descriptors_only_grow,
     numbers_decide_what_is_stored, sources_are_bounded, unchanged_needs_what_it_refers_to,
+    values_that_no_slot_may_hold_are_refused, what_belongs_to_no_slot_is_refused,
     what_breaks_a_limit_is_refused,
 };
 pub use source::{TestSource, open, snapshot, total};
@@ -42,6 +43,8 @@ macro_rules! conformance_suite {
             the_age_clock_is_set_only_from_where_it_stands,
             tombstones_go_when_trimmed,
             unchanged_needs_what_it_refers_to,
+            values_that_no_slot_may_hold_are_refused,
+            what_belongs_to_no_slot_is_refused,
             what_breaks_a_limit_is_refused,
         );
     };

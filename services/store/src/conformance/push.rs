@@ -1,6 +1,9 @@
 //! One push after another.
 
-use metrifold_model::{Epoch, Incarnation, Seq, Values, Worker};
+use metrifold_model::{
+    Annotations, Descriptor, DescriptorList, Epoch, GaugeMode, Incarnation, Kind, Labels, Presence, Seq,
+    Values, Worker, limits,
+};
 use metrifold_session::{Answer, DescriptorPart, Payload, Refusal};
 
 use super::source::{TestSource, counters, namespace, open, snapshot, unfitting, values};
@@ -18,9 +21,10 @@ pub async fn numbers_decide_what_is_stored(store: &dyn Store) {
     assert_eq!(source.again(store).await, Answer::Behind { known: Seq(2) });
     let record = snapshot(store).await.records[&Incarnation(1)].clone();
     assert_eq!((record.seq, record.values.slot(0)), (Seq(2), 5.0), "neither of them was stored");
-    source.push.seq = Seq(u64::MAX - 1);
+    source.push.seq = Seq(limits::SEQ_MAX - 1);
     source.send_ok(store, values(&[7.0])).await;
-    assert_eq!(snapshot(store).await.records[&Incarnation(1)].seq, Seq(u64::MAX), "numbers have 64 bits");
+    assert_eq!(snapshot(store).await.records[&Incarnation(1)].seq, Seq(limits::SEQ_MAX));
+    assert_eq!(source.send(store, values(&[8.0])).await, Answer::Refused(Refusal::Seq), "nobody gets there");
 }
 
 /// "Unchanged" is stored only on top of the push that it names.
@@ -89,6 +93,68 @@ pub async fn what_breaks_a_limit_is_refused(store: &dyn Store) {
     source.push.worker = std::sync::Arc::new(Worker { instance: "x".repeat(10_000), ..Worker::default() });
     assert_eq!(source.send(store, values(&[2.0])).await, Answer::Refused(Refusal::TooLong));
     assert_eq!(snapshot(store).await.records[&Incarnation(1)].seq, Seq(2));
+}
+
+/// What no slot may hold is refused, whether its descriptor comes along or came with an earlier push, and what was stored
+/// stays.
+pub async fn values_that_no_slot_may_hold_are_refused(store: &dyn Store) {
+    open(store).await;
+    let mut source = TestSource::greet(1, store, 5.0).await;
+    for (value, refusal) in [
+        (f64::NAN, Refusal::NotFinite),
+        (f64::INFINITY, Refusal::NotFinite),
+        (-1e9, Refusal::Negative),
+        (-f64::MIN_POSITIVE, Refusal::Negative),
+    ] {
+        for from in [0, 1] {
+            source.push.descriptors = DescriptorPart::after(&counters(1), from);
+            let answer = source.send(store, values(&[value])).await;
+            assert_eq!(answer, Answer::Refused(refusal), "{value} from {from}");
+        }
+    }
+    source.push.base = Some(Values::from_slots(vec![f64::NAN]));
+    assert_eq!(source.send(store, values(&[6.0])).await, Answer::Refused(Refusal::NotFinite), "a base");
+    source.push.base = None;
+    assert_eq!(snapshot(store).await.records[&Incarnation(1)].values.slot(0), 5.0);
+    source.send_ok(store, values(&[6.0])).await;
+}
+
+/// Nothing may stand where there is no slot, and a time must be one.
+pub async fn what_belongs_to_no_slot_is_refused(store: &dyn Store) {
+    open(store).await;
+    let kinds = [Kind::Counter, Kind::Gauge(GaugeMode::MostRecent), Kind::Summary];
+    let list: DescriptorList =
+        kinds.iter().map(|kind| Descriptor::new(*kind, "f", "f", Labels::default(), "")).collect();
+    let mut source = TestSource::new(1);
+    source.push.descriptors = DescriptorPart::after(&list, 0);
+    source.send_ok(store, Payload::Hello).await;
+    let sound = Values::new(vec![1.0, -2.0, -3.0], vec![7.0]);
+    let annotated = |annotations| Values { annotations, ..sound.clone() };
+    let presence = |slot, at| Annotations { presence: [(slot, at)].into(), ..Annotations::default() };
+    let stamped = |timestamps| Values { timestamps, ..sound.clone() };
+    let cases = [
+        (stamped(vec![0.0; 300_000]), Refusal::ValuesWithoutDescriptors),
+        (stamped(vec![1.0, 2.0]), Refusal::ValuesWithoutDescriptors),
+        (stamped(vec![f64::NAN]), Refusal::Time),
+        (stamped(vec![-1.0]), Refusal::Time),
+        (stamped(vec![1e300]), Refusal::Time),
+        (annotated(presence(3, Presence::Shown(1))), Refusal::Annotations),
+        (annotated(presence(0, Presence::Removed(u64::MAX))), Refusal::Time),
+        (
+            annotated(Annotations { created: vec![0; 4], ..Annotations::default() }),
+            Refusal::ValuesWithoutDescriptors,
+        ),
+        (annotated(Annotations { created: vec![u64::MAX], ..Annotations::default() }), Refusal::Time),
+    ];
+    for (values, refusal) in cases {
+        for from in [0, 3] {
+            source.push.descriptors = DescriptorPart::after(&list, from);
+            let answer = source.send(store, Payload::Values(values.clone())).await;
+            assert_eq!(answer, Answer::Refused(refusal), "{values:?} from {from}");
+        }
+    }
+    source.send_ok(store, Payload::Values(sound.clone())).await;
+    assert_eq!(snapshot(store).await.records[&Incarnation(1)].values, sound);
 }
 
 /// No more than `sources_max` sources are taken, those that are known go on, and a place that is free is given away.

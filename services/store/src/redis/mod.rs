@@ -2,6 +2,7 @@
 
 mod admin;
 mod connection;
+mod door;
 mod error;
 mod read;
 mod restore;

@@ -240,6 +240,18 @@ impl RedisStore {
         Ok(())
     }
 
+    /// What was last read of a source's descriptors.
+    pub(super) fn descriptors_read(
+        &self,
+        namespace: &Namespace,
+        shard: ShardIndex,
+        source: Incarnation,
+    ) -> Option<DescriptorList> {
+        let known = self.known(namespace, shard);
+        let record = known.records.get(&source).map(|(_, record)| &record.descriptors);
+        record.or_else(|| Some(&known.tombstones.get(&source)?.descriptors)).cloned()
+    }
+
     fn known(&self, namespace: &Namespace, shard: ShardIndex) -> Arc<Known> {
         self.known.get(&(namespace.clone(), shard)).map(|known| known.clone()).unwrap_or_default()
     }

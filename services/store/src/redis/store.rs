@@ -15,7 +15,7 @@ use metrifold_model::Namespace;
 use metrifold_redis::{AdvanceAge, CommitCall, PushScript, PushSettings, ReplyError, keys, parse_push_reply};
 use metrifold_session::{Answer, Commit, Instant, Push, ShardSnapshot};
 
-use super::{RedisSettings, connection::Connection, error::of_reply, read::Known};
+use super::{RedisSettings, connection::Connection, door::Door, error::of_reply, read::Known};
 use crate::{CommitOutcome, ShardIndex, Store, StoreError};
 
 /// A store in Redis, shared by any number of processes.
@@ -28,6 +28,7 @@ pub struct RedisStore {
     pub(super) settings: RedisSettings,
     pub(super) known: DashMap<(Namespace, ShardIndex), Arc<Known>>,
     pub(super) expired: AtomicU64,
+    door: Door,
     scripts: DashMap<(Namespace, ShardIndex), Arc<PushScript>>,
     /// Namespaces whose number of shards stands in Redis and is ours.
     registered: DashSet<Namespace>,
@@ -50,12 +51,13 @@ impl RedisStore {
         }
         Ok(RedisStore {
             connection: Connection::new(&settings)?,
-            settings,
             known: DashMap::new(),
             expired: AtomicU64::new(0),
+            door: Door::default(),
             scripts: DashMap::new(),
             registered: DashSet::new(),
             used: DashSet::new(),
+            settings,
         })
     }
 
@@ -137,9 +139,14 @@ impl Store for RedisStore {
     async fn push(&self, namespace: &Namespace, push: &Push) -> Result<Answer, StoreError> {
         self.register(namespace).await?;
         let shard = ShardIndex(keys::shard_of(push.incarnation, self.settings.shards));
-        let call = self.script(namespace, shard).call(push);
+        let (judgement, rules) =
+            self.door.judge(namespace, push, || self.descriptors_read(namespace, shard, push.incarnation));
+        let call = self.script(namespace, shard).call(push, judgement);
         let reply = self.connection.run(&call).await?;
         let answer = parse_push_reply(&reply).map_err(of_reply)?;
+        if let (Answer::Ok { .. }, Some(rules)) = (answer, rules) {
+            self.door.remember(namespace, push.incarnation, rules);
+        }
         self.note_opened(namespace, answer != Answer::Sealed);
         Ok(answer)
     }
