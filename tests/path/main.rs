@@ -1,6 +1,7 @@
 //! What was counted is what is scraped: from real workers, through real deaths, to one exact scrape.
 
 mod admin;
+mod full_redis;
 mod groups;
 mod gunicorn;
 mod liveness;

@@ -86,7 +86,7 @@ impl Redis {
         for shard in 0..SHARDS {
             let look = parse_look(&self.eval(&Look::call(&namespace, shard))).expect("a look");
             let dump = self.eval(&Dump::call(&namespace, shard, &look.incarnations));
-            let (_, _, _, records) = parse_dump(&dump, &look.incarnations).expect("a dump");
+            let records = parse_dump(&dump, &look.incarnations).expect("a dump").records;
             for (_, record) in records.values() {
                 total += record.values.slot(0) - record.base.slot(0);
                 sources += 1;

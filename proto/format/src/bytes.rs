@@ -10,8 +10,8 @@ pub(super) const FIRST: u8 = 1;
 /// can hold it, so that a reader of an earlier version refuses only what it would lose.
 pub(super) const SECOND: u8 = 2;
 pub(super) const HEADER_BYTES: usize = 8;
-/// Largest part after decompression. What a push may bring, twice: an archive holds what many sources brought.
-const UNPACKED_BYTES_MAX: usize = 4 * limits::PUSH_BYTES_MAX;
+/// Largest part after decompression: an archive, with the exemplars that may come to it in one step, is smaller.
+const UNPACKED_BYTES_MAX: usize = 4 * limits::ARCHIVE_BYTES_MAX;
 /// zstd's default: descriptors are text with much in common, and are written once per source.
 const ZSTD_LEVEL: i32 = 3;
 
@@ -202,7 +202,7 @@ impl<'a> Reader<'a> {
     pub(super) fn unpacked(&mut self) -> Result<Vec<u8>, BlobError> {
         let (unpacked, packed) = (self.count()?, self.count()?);
         if unpacked > UNPACKED_BYTES_MAX {
-            return Err(self.invalid("it is larger than any push"));
+            return Err(self.invalid("it is larger than what is ever written"));
         }
         let packed = self.raw(packed)?;
         let bytes = zstd::bulk::decompress(packed, unpacked)

@@ -16,6 +16,9 @@ pub const SLOTS_PER_SOURCE_MAX: usize = 200_000;
 pub const PUSH_BYTES_MAX: usize = 64 << 20;
 /// Most sources (live and in tombstones) of one namespace; one fork bomb must not take the store with it.
 pub const SOURCES_PER_NAMESPACE_MAX: usize = 100_000;
+/// Most that a shard's archive may have before compression: some million series. A source whose series find no room is not
+/// folded: its record stays, and is counted.
+pub const ARCHIVE_BYTES_MAX: usize = 256 << 20;
 /// Highest number of a push. Pushers begin with milliseconds since boot, and could go on for 100 million years.
 pub const SEQ_MAX: u64 = 1 << 62;
 /// Latest time that a source may name, Unix seconds: the end of the year 9999.

@@ -4,7 +4,7 @@ use std::iter;
 
 use metrifold_model::Incarnation;
 
-use crate::{Archive, ArchivePolicy, Commit, ShardSnapshot, reap::change};
+use crate::{Archive, ArchivePolicy, Commit, Part, ShardSnapshot, reap::change};
 
 /// Folds `chosen` sources as if they were dead, whether they are or not; `None` if the shard has no record of any.
 ///
@@ -17,17 +17,27 @@ pub fn retire(snapshot: &ShardSnapshot, chosen: &[Incarnation], policy: &Archive
 }
 
 /// Empties the archive and drops all tombstones. Of records only what they counted since their base stays, so whoever
-/// wants nothing to stay folds them with [`retire`] first.
+/// wants nothing to stay folds them with [`retire`] first. What cannot be read goes too.
 ///
 /// The shard keeps its epoch: a source that is still alive is told that it is forgotten, and begins anew from what it
 /// had counted when it last pushed. And its counter rises, so that no server takes the emptiness for a loss and brings
 /// the contents back. Only for a settled shard.
 pub fn wipe(snapshot: &ShardSnapshot) -> Commit {
+    let (mut trimmed, mut discarded): (Vec<_>, _) =
+        (snapshot.tombstones.keys().copied().collect(), Vec::new());
+    for part in snapshot.unreadable.keys() {
+        match part {
+            Part::Record(source) => discarded.push(*source),
+            Part::Tombstone(source) => trimmed.push(*source),
+            Part::Archive => {}
+        }
+    }
     Commit {
         expected_version: snapshot.head.version,
         archive: Archive::default(),
         folded: Vec::new(),
-        trimmed: snapshot.tombstones.keys().copied().collect(),
+        trimmed,
+        discarded,
     }
 }
 

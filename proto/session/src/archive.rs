@@ -3,20 +3,35 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use metrifold_model::{
-    Annotations, Descriptor, DoubleDouble, Exemplar, LabelNames, Labels, Marks, MergeMode, SeriesKey,
-    WORKER_LABEL_PREFIX, Worker, earlier, greater, lesser, newer,
+    Annotations, Descriptor, DescriptorList, DoubleDouble, Exemplar, LabelNames, Labels, Marks, MergeMode,
+    SeriesKey, WORKER_LABEL_PREFIX, Worker, earlier, greater, lesser, limits, newer,
 };
 
 use crate::{Record, Tombstone};
 
+/// What a series takes besides its texts: numbers and lengths.
+const SERIES_BYTES: usize = 128;
+
 /// What the archive keeps of a source. The same for every server of a namespace.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ArchivePolicy {
     /// Series with any of these labels end with their worker: nothing of them is archived. Default none.
     pub per_worker_labels: LabelNames,
     /// Labels of workers that survive folding: each combination of their values has archived series of its own, under
     /// names that begin with [`WORKER_LABEL_PREFIX`]. Default none.
     pub archive_labels: LabelNames,
+    /// Most bytes of a shard's archive, before compression. Default [`limits::ARCHIVE_BYTES_MAX`].
+    pub bytes_max: usize,
+}
+
+impl Default for ArchivePolicy {
+    fn default() -> Self {
+        ArchivePolicy {
+            per_worker_labels: LabelNames::default(),
+            archive_labels: LabelNames::default(),
+            bytes_max: limits::ARCHIVE_BYTES_MAX,
+        }
+    }
 }
 
 /// Everything that sources which are gone have left behind, per series.
@@ -148,11 +163,46 @@ impl Archive {
         let kept = kept_labels(&record.worker, policy);
         for (index, descriptor) in record.descriptors.iter().enumerate() {
             // A source that has only said hello may have a base but no values: it counted nothing yet.
-            if descriptor.is_archived(&policy.per_worker_labels) && index < record.values.slots.len() {
-                let delta = DoubleDouble::difference(record.values.slot(index), record.base.slot(index));
+            let (value, base) = (record.values.slot(index), record.base.slot(index));
+            // A store that others write to may hold what no door would take; in a sum it would stay for ever.
+            let is_sound = descriptor.rule().allows(value) && descriptor.rule().allows(base);
+            if is_sound
+                && descriptor.is_archived(&policy.per_worker_labels)
+                && index < record.values.slots.len()
+            {
+                let delta = DoubleDouble::difference(value, base);
                 self.add(descriptor, &kept, Archived::Sum(delta)).annotate(&record.values.annotations, index);
             }
         }
+    }
+
+    /// No less than the bytes of its packed form before compression.
+    pub(crate) fn bytes(&self) -> usize {
+        let bytes_of = |(key, series): (&SeriesKey, &ArchivedSeries)| {
+            let exemplar = series.exemplar.as_ref().map_or(0, |exemplar| labels_bytes(&exemplar.labels));
+            series_bytes(key, &series.help, &series.unit) + exemplar
+        };
+        self.series.iter().map(bytes_of).sum()
+    }
+
+    /// How much [`Archive::bytes`] may grow, but for exemplars, by a source with these descriptors.
+    pub(crate) fn bytes_for(
+        &self,
+        descriptors: &DescriptorList,
+        worker: &Worker,
+        policy: &ArchivePolicy,
+    ) -> usize {
+        let kept = kept_labels(worker, policy);
+        let kept_bytes = labels_bytes(&kept);
+        let descriptors = descriptors.iter();
+        let archived =
+            descriptors.filter(|descriptor| !descriptor.ends_with_worker(&policy.per_worker_labels));
+        let new = archived.filter(|descriptor| {
+            let mut key = descriptor.key();
+            kept.iter().for_each(|(name, value)| key.labels.set(name, value));
+            !self.series.contains_key(&key)
+        });
+        new.map(|of| series_bytes(&of.key(), &of.help, &of.unit) + kept_bytes).sum()
     }
 
     /// Takes over the gauges of a tombstone that is about to be trimmed.
@@ -194,6 +244,14 @@ impl Archive {
         }
         series
     }
+}
+
+fn series_bytes(key: &SeriesKey, help: &str, unit: &str) -> usize {
+    key.family.len() + key.sample.len() + help.len() + unit.len() + labels_bytes(&key.labels) + SERIES_BYTES
+}
+
+fn labels_bytes(labels: &Labels) -> usize {
+    labels.iter().map(|(name, value)| name.len() + value.len() + 8).sum()
 }
 
 /// The labels of a worker that its archived series keep, by their names there.

@@ -47,6 +47,6 @@ pub use pusher::{Pusher, PusherSettings, PusherState, Step};
 pub use reap::{Commit, ReapPolicy, is_dead, reap};
 pub use restore::{needs_restore, restore};
 pub use settling::{Serving, Settling};
-pub use shard::{Record, ShardHead, ShardSnapshot, Tombstone};
+pub use shard::{Part, Record, ShardHead, ShardSnapshot, Tombstone};
 pub use sources::{SourceRow, SourceState, count_states, sort_sources, source_rows};
 pub use time::Instant;

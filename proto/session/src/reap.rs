@@ -2,9 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use metrifold_model::{DescriptorList, Incarnation, LabelNames, MergeMode, Seq, Values};
+use metrifold_model::{DescriptorList, Incarnation, LabelNames, MergeMode, Seq, Values, Worker};
 
-use crate::{Archive, ArchivePolicy, Instant, Record, ShardHead, ShardSnapshot, Tombstone};
+use crate::{Archive, ArchivePolicy, Instant, Part, Record, ShardHead, ShardSnapshot, Tombstone};
 
 /// When sources count as dead and when tombstones go.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +45,8 @@ pub struct Commit {
     pub folded: Vec<(Incarnation, Seq, Arc<Tombstone>)>,
     /// Tombstones to drop.
     pub trimmed: Vec<Incarnation>,
+    /// Records to drop that cannot be read, whatever they are by now.
+    pub discarded: Vec<Incarnation>,
 }
 
 impl Commit {
@@ -73,6 +75,12 @@ impl Commit {
             shard.records.remove(incarnation);
             shard.tombstones.insert(*incarnation, tombstone.clone());
         }
+        let is_left = |part: &Part| match part {
+            Part::Record(source) => !self.discarded.contains(source),
+            Part::Tombstone(source) => !self.trimmed.contains(source),
+            Part::Archive => false,
+        };
+        shard.unreadable.retain(|part, _| is_left(part));
         shard.archive = Arc::new(self.archive.clone());
         shard.head.counter += 1;
         shard.head.version = version;
@@ -107,17 +115,30 @@ pub(crate) fn change<'a>(
     old: impl Iterator<Item = (&'a Incarnation, &'a Arc<Tombstone>)>,
     policy: &ArchivePolicy,
 ) -> Option<Commit> {
+    let (mut dead, mut old) = (dead.peekable(), old.peekable());
+    let is_idle = dead.peek().is_none() && old.peek().is_none();
+    if is_idle || snapshot.unreadable_archive().is_some() {
+        return None;
+    }
     let mut archive = Archive::clone(&snapshot.archive);
+    let mut room = policy.bytes_max.saturating_sub(archive.bytes());
     let mut trimmed = Vec::new();
     for (incarnation, tombstone) in old {
         // A living record carries its own gauges and its own base; the tombstone adds nothing to it.
         if !snapshot.records.contains_key(incarnation) {
+            if !takes(&archive, &mut room, &tombstone.descriptors, &tombstone.worker, policy) {
+                continue;
+            }
             archive.take_gauges(tombstone, policy);
         }
         trimmed.push(*incarnation);
     }
     let mut folded = Vec::new();
     for (incarnation, record) in dead {
+        // Where there is no room it stays a record, and is counted as one.
+        if !takes(&archive, &mut room, &record.descriptors, &record.worker, policy) {
+            continue;
+        }
         archive.fold(record, policy);
         folded.push((
             *incarnation,
@@ -128,7 +149,20 @@ pub(crate) fn change<'a>(
     // A source that is folded now gets a new tombstone; its old one must not be dropped after that.
     trimmed.retain(|incarnation| !folded.iter().any(|(other, ..)| other == incarnation));
     let is_due = !(folded.is_empty() && trimmed.is_empty());
-    is_due.then_some(Commit { expected_version: snapshot.head.version, archive, folded, trimmed })
+    let expected_version = snapshot.head.version;
+    is_due.then_some(Commit { expected_version, archive, folded, trimmed, discarded: Vec::new() })
+}
+
+/// Whether the archive has room for a source's series; takes it, if so.
+fn takes(
+    archive: &Archive,
+    room: &mut usize,
+    descriptors: &DescriptorList,
+    worker: &Worker,
+    policy: &ArchivePolicy,
+) -> bool {
+    let left = room.checked_sub(archive.bytes_for(descriptors, worker, policy));
+    left.inspect(|left| *room = *left).is_some()
 }
 
 fn entomb(record: &Record, age: Instant, per_worker: &LabelNames) -> Tombstone {
@@ -170,6 +204,8 @@ fn remaining_gauges(record: &Record, per_worker: &LabelNames) -> (DescriptorList
 
 #[cfg(test)]
 mod tests {
+    use metrifold_model::{Descriptor, Epoch, Kind, Labels};
+
     use super::*;
 
     #[test]
@@ -187,6 +223,70 @@ mod tests {
             assert_eq!(is_dead(&record, now, Some(ttl)), is_silent, "seen at {seen}");
             assert!(!is_dead(&record, now, None));
         }
+    }
+
+    /// What is not folded is counted all the same, and what is in the archive already needs no more room.
+    #[test]
+    fn a_source_whose_series_find_no_room_in_the_archive_stays_a_record() {
+        let record = |name: &str, value| {
+            let labels = Labels::new([("path", "x".repeat(500))]);
+            let descriptor = Descriptor::new(Kind::Counter, name, format!("{name}_total"), labels, "");
+            Arc::new(Record {
+                descriptors: [descriptor].into_iter().collect(),
+                values: Values::from_slots(vec![value]),
+                ended: true,
+                ..Record::heard_of(Instant(0))
+            })
+        };
+        let mut shard = ShardSnapshot { head: ShardHead::open(Epoch(1)), ..ShardSnapshot::default() };
+        shard.records = [(1, "a", 1.0), (2, "a", 2.0), (3, "b", 3.0)]
+            .map(|(source, name, value)| (Incarnation(source), record(name, value)))
+            .into();
+        let archive = ArchivePolicy { bytes_max: 1_000, ..ArchivePolicy::default() };
+        let policy = ReapPolicy { archive, batch_max: 1, ..ReapPolicy::default() };
+        let roomy = ReapPolicy::default();
+        for _ in 0..2 {
+            assert!(reap(&shard, &policy).expect("there is room for a").apply(&mut shard, 1));
+        }
+        let left: Vec<_> = shard.records.keys().copied().collect();
+        assert_eq!((left, shard.archive.series.len()), (vec![Incarnation(3)], 1));
+        assert_eq!(reap(&shard, &policy), None);
+        assert!(reap(&shard, &roomy).expect("there is room").apply(&mut shard, 2));
+        assert_eq!((shard.records.len(), shard.archive.series.len()), (0, 2));
+    }
+
+    /// What others wrote into the store past every door.
+    #[test]
+    fn what_no_door_takes_is_not_folded() {
+        let counter = Descriptor::new(Kind::Counter, "c", "c_total", Labels::default(), "");
+        let mut shard = ShardSnapshot { head: ShardHead::open(Epoch(1)), ..ShardSnapshot::default() };
+        for (source, value) in (1..).zip([5.0, f64::NAN, -1e9, f64::INFINITY, 2.0]) {
+            let record = Record {
+                descriptors: [counter.clone()].into_iter().collect(),
+                values: Values::from_slots(vec![value]),
+                ended: true,
+                ..Record::heard_of(Instant(0))
+            };
+            shard.records.insert(Incarnation(source), Arc::new(record));
+        }
+        assert!(reap(&shard, &ReapPolicy::default()).expect("all ended").apply(&mut shard, 1));
+        let archived: Vec<_> = shard.archive.series.values().map(|series| series.value.value()).collect();
+        assert_eq!((archived, shard.records.len()), (vec![7.0], 0));
+    }
+
+    #[test]
+    fn nothing_is_changed_while_the_archive_cannot_be_read_but_a_wipe() {
+        let mut shard = ShardSnapshot { head: ShardHead::open(Epoch(1)), ..ShardSnapshot::default() };
+        let ended = Record { ended: true, ..Record::heard_of(Instant(0)) };
+        shard.records.insert(Incarnation(1), Arc::new(ended));
+        for part in [Part::Archive, Part::Record(Incarnation(2)), Part::Tombstone(Incarnation(3))] {
+            shard.unreadable.insert(part, "damaged".into());
+        }
+        assert_eq!(reap(&shard, &ReapPolicy::default()), None);
+        let wipe = crate::wipe(&shard);
+        assert_eq!((&wipe.discarded, &wipe.trimmed), (&vec![Incarnation(2)], &vec![Incarnation(3)]));
+        assert!(wipe.apply(&mut shard, 1) && shard.unreadable.is_empty());
+        assert!(reap(&shard, &ReapPolicy::default()).is_some());
     }
 
     #[test]

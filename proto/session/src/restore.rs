@@ -39,6 +39,7 @@ pub fn restore(
         archive: unit.archive.clone(),
         records: Default::default(),
         tombstones: unit.tombstones.clone(),
+        unreadable: store.unreadable.clone(),
     };
     for copy in [unit, other] {
         for (incarnation, record) in &copy.records {

@@ -93,6 +93,27 @@ impl ShardHead {
     }
 }
 
+/// A part of a shard that may turn out to be unreadable: damaged, of a newer format, or of another program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Part {
+    /// A live source's record.
+    Record(Incarnation),
+    /// A folded source's tombstone.
+    Tombstone(Incarnation),
+    /// The folded sums.
+    Archive,
+}
+
+impl std::fmt::Display for Part {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Part::Record(source) => write!(f, "the record of source {source}"),
+            Part::Tombstone(source) => write!(f, "the tombstone of source {source}"),
+            Part::Archive => write!(f, "the archive"),
+        }
+    }
+}
+
 /// A consistent copy of one shard: no fold or trim lies between its parts.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct ShardSnapshot {
@@ -106,4 +127,14 @@ pub struct ShardSnapshot {
     pub records: BTreeMap<Incarnation, Arc<Record>>,
     /// Folded sources.
     pub tombstones: BTreeMap<Incarnation, Arc<Tombstone>>,
+    /// What cannot be read, and why. It stays where it is, until it is wiped, and everything else goes on; but without its
+    /// archive a shard is neither shown nor changed.
+    pub unreadable: BTreeMap<Part, Arc<str>>,
+}
+
+impl ShardSnapshot {
+    /// Why the archive cannot be read, if so.
+    pub fn unreadable_archive(&self) -> Option<&str> {
+        self.unreadable.get(&Part::Archive).map(AsRef::as_ref)
+    }
 }

@@ -1,7 +1,7 @@
 //! Opens and restores shards, folds dead sources, trims old tombstones.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
     time::Duration,
 };
@@ -9,7 +9,7 @@ use std::{
 use futures::future::join_all;
 use metrifold_clock as clock;
 use metrifold_model::Namespace;
-use metrifold_session::{Instant, ReapPolicy, ShardSnapshot, needs_restore, reap};
+use metrifold_session::{Instant, Part, ReapPolicy, ShardSnapshot, is_dead, needs_restore, reap};
 use metrifold_store::{CommitOutcome, ShardIndex, Store, StoreError};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
@@ -55,6 +55,10 @@ struct Memory {
     sealed_since: Option<Instant>,
     /// The archive's age as last seen, and since when it has stood there.
     age: Option<(Instant, Instant)>,
+    /// What could not be read, as far as that was said.
+    told: BTreeMap<Part, Arc<str>>,
+    /// The archive has no room for somebody who is dead.
+    is_full: bool,
 }
 
 impl Reaper {
@@ -141,6 +145,11 @@ impl Memory {
             // What it holds now is older than what is remembered, and must not replace it.
             return Ok(());
         }
+        self.tell(namespace, shard, &snapshot);
+        if let Some(reason) = snapshot.unreadable_archive() {
+            // Nor must an archive that only looks empty.
+            return Err(StoreError::Corrupt(format!("{}: {reason}", Part::Archive)));
+        }
         self.last = Some(snapshot.clone());
         for _ in 0..COMMITS_PER_PASS_MAX {
             let Some(commit) = reap(&snapshot, &settings.policy) else { break };
@@ -157,6 +166,7 @@ impl Memory {
             }
             self.last = Some(snapshot.clone());
         }
+        self.tell_of_room(namespace, shard, &snapshot, &settings.policy);
         let now = clock::now();
         if let Some((expected, age)) = self.advanced_age(&snapshot, now)
             && store.advance_age(namespace, shard, expected, age).await? == CommitOutcome::Committed
@@ -164,6 +174,39 @@ impl Memory {
             self.age = Some((age, now));
         }
         Ok(())
+    }
+
+    /// Names what cannot be read, once.
+    fn tell(&mut self, namespace: &Namespace, shard: ShardIndex, snapshot: &ShardSnapshot) {
+        for (part, reason) in snapshot.unreadable.iter().filter(|(part, _)| !self.told.contains_key(part)) {
+            tracing::error!(
+                %namespace, shard = shard.0, %part, %reason,
+                "something in the store cannot be read and is left out; everything else goes on"
+            );
+        }
+        self.told = snapshot.unreadable.clone();
+    }
+
+    /// Says so when the dead are not folded for want of room in the archive.
+    fn tell_of_room(
+        &mut self,
+        namespace: &Namespace,
+        shard: ShardIndex,
+        snapshot: &ShardSnapshot,
+        policy: &ReapPolicy,
+    ) {
+        let dead =
+            snapshot.records.values().filter(|record| is_dead(record, snapshot.now, policy.ttl)).count();
+        let is_settled = snapshot.head.is_settled(snapshot.now, policy.settle);
+        let is_full = dead > 0 && is_settled && reap(snapshot, policy).is_none();
+        let was_full = std::mem::replace(&mut self.is_full, is_full);
+        if self.is_full && !was_full {
+            tracing::error!(
+                %namespace, shard = shard.0, sources = dead,
+                "the archive has no room for the series of dead sources (limit archive_bytes_max), which are counted \
+                 but not folded; use fewer label values, or wipe the namespace"
+            );
+        }
     }
 
     /// Whether to open the shard, or to replace by something newer what another server has just restored. A reaper with

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures::future::try_join_all;
 use metrifold_merge::{Conflict, MergeOptions, Merger, View, merge};
 use metrifold_model::{LabelNames, Namespace};
-use metrifold_session::{Serving, Settling, ShardSnapshot, SourceState, count_states};
+use metrifold_session::{Part, Serving, Settling, ShardSnapshot, SourceState, count_states};
 use metrifold_store::{ShardIndex, Store, StoreError};
 use metrifold_telemetry::Metrics;
 use parking_lot::Mutex;
@@ -77,7 +77,12 @@ impl Reader {
 
     async fn shards(&self) -> Result<Vec<Arc<ShardSnapshot>>, StoreError> {
         let count = self.store.shards(&self.namespace).await?;
-        try_join_all((0..count).map(|shard| self.store.snapshot(&self.namespace, ShardIndex(shard)))).await
+        let read = (0..count).map(|shard| self.store.snapshot(&self.namespace, ShardIndex(shard)));
+        let shards = try_join_all(read).await?;
+        match shards.iter().find_map(|shard| shard.unreadable_archive()) {
+            Some(reason) => Err(StoreError::Corrupt(format!("{}: {reason}", Part::Archive))),
+            None => Ok(shards),
+        }
     }
 
     fn show(&self, shards: &[Arc<ShardSnapshot>]) -> Result<Arc<Pages>, ScrapeError> {

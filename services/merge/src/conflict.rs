@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, fmt};
 
 use metrifold_model::Kind;
+use metrifold_session::Part;
 
 /// Samples that sources sent and that are not in the view.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -47,12 +48,17 @@ pub enum ConflictReason {
     NotFinite(String),
     /// An exemplar whose labels or time no format can carry; the sample itself is shown.
     Exemplar(String),
+    /// Something in the store that cannot be read is left out, and why it cannot.
+    Unreadable(Part, String),
     /// Live workers of several hosts have this pid, so that their series cannot be told apart; counted are such series.
     SharedPid(String),
 }
 
 impl fmt::Display for Conflict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let ConflictReason::Unreadable(..) = self.reason {
+            return write!(f, "{}", self.reason);
+        }
         write!(f, "family {:?}: {} ({} samples)", self.family, self.reason, self.samples)
     }
 }
@@ -81,7 +87,7 @@ impl fmt::Display for ConflictReason {
                 )
             }
             ConflictReason::NotFinite(name) => {
-                write!(f, "{name:?} is NaN or infinite, which cannot be added up")
+                write!(f, "{name:?} is NaN, infinite, or a count below 0, which cannot be added up")
             }
             ConflictReason::Exemplar(name) => write!(
                 f,
@@ -89,6 +95,9 @@ impl fmt::Display for ConflictReason {
                  no time (limit exemplar_characters_max)",
                 metrifold_model::limits::EXEMPLAR_CHARACTERS_MAX
             ),
+            ConflictReason::Unreadable(part, reason) => {
+                write!(f, "{part} is left out, since it cannot be read: {reason}")
+            }
             ConflictReason::SharedPid(pid) => write!(
                 f,
                 "live workers of several hosts have pid {pid:?}; only one is shown: set workers.host_label"

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use metrifold_model::{
     Annotations, Descriptor, DescriptorList, DoubleDouble, HOST_LABEL, Incarnation, Kind, Labels, MergeMode,
-    SeriesKey, Values, Worker,
+    SeriesKey, SlotRule, Values, Worker,
 };
 use metrifold_session::{Archived, Instant, Record, ShardSnapshot, Tombstone, is_dead};
 
@@ -55,7 +55,7 @@ struct Slot {
 fn slots(plan: &[PlannedSlot], values: &Values) -> impl Iterator<Item = Slot> {
     let mut timestamps = values.timestamps.iter().copied();
     plan.iter().zip(&values.slots).enumerate().map(move |(index, (plan, value))| {
-        let timestamp = if plan.is_timestamped { timestamps.next().unwrap_or(0.0) } else { 0.0 };
+        let timestamp = if plan.rule == SlotRule::Stamped { timestamps.next().unwrap_or(0.0) } else { 0.0 };
         Slot { plan: *plan, index, value: *value, timestamp }
     })
 }
@@ -76,6 +76,9 @@ impl<'a, 't> Gather<'a, 't> {
 
     /// Merges one shard, the one at `place` among the shards.
     pub(crate) fn shard(&mut self, place: usize, shard: &'a ShardSnapshot) {
+        for (part, reason) in &shard.unreadable {
+            self.conflicts.count("", ConflictReason::Unreadable(*part, reason.to_string()), 1);
+        }
         self.archive(place, shard);
         for (incarnation, record) in &shard.records {
             self.record(*incarnation, record, shard.now);
@@ -138,7 +141,7 @@ impl<'a, 't> Gather<'a, 't> {
             match slot.plan.mode {
                 MergeMode::Sum => {
                     let base = if slot.plan.ends_with_worker { 0.0 } else { record.base.slot(slot.index) };
-                    self.add(slot.plan.series, DoubleDouble::difference(slot.value, base));
+                    self.count(slot, base);
                     self.table.begin(slot.plan.group, annotations.created(slot.index));
                 }
                 _ if annotations.is_removed(slot.index) => {}
@@ -218,6 +221,13 @@ impl<'a, 't> Gather<'a, 't> {
             labels.set(HOST_LABEL, worker.instance.as_str());
         }
         labels
+    }
+
+    /// Adds what a source counted since its base. What no door would have taken is left out and named.
+    fn count(&mut self, slot: Slot, base: f64) {
+        let is_sound = [slot.value, base].iter().all(|value| slot.plan.rule.allows(*value));
+        let counted = DoubleDouble::difference(slot.value, base);
+        self.add(slot.plan.series, if is_sound { counted } else { DoubleDouble::from(f64::NAN) });
     }
 
     /// Adds to a sum. What is not finite is left out and named.

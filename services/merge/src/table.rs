@@ -3,7 +3,8 @@
 use std::{collections::HashMap, sync::Arc};
 
 use metrifold_model::{
-    DescriptorHash, DescriptorList, Exemplar, Kind, Labels, Marks, MergeMode, SeriesKey, Worker, earlier,
+    DescriptorHash, DescriptorList, Exemplar, Kind, Labels, Marks, MergeMode, SeriesKey, SlotRule, Worker,
+    earlier,
 };
 use metrifold_session::{Archive, Archived};
 
@@ -34,7 +35,8 @@ pub(crate) struct PlannedSlot {
     pub(crate) mode: MergeMode,
     /// The series ends with its worker: it counts only while that lives, and no part of it is ever archived.
     pub(crate) ends_with_worker: bool,
-    pub(crate) is_timestamped: bool,
+    /// What it may hold.
+    pub(crate) rule: SlotRule,
     /// The merged series; not used by per-worker slots, which have one per worker.
     pub(crate) series: SeriesIndex,
     /// That series' group; not used either.
@@ -131,7 +133,7 @@ impl Table {
             slots.push(PlannedSlot {
                 mode,
                 ends_with_worker: descriptor.ends_with_worker(&options.per_worker_labels),
-                is_timestamped: descriptor.kind.is_timestamped(),
+                rule: descriptor.rule(),
                 series,
                 group: self.series.get(series).map_or(GroupIndex::MAX, |series| series.group),
             });

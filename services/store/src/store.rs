@@ -29,6 +29,9 @@ pub enum StoreError {
     /// The store answered, and refused.
     #[error("the store refused: {0}")]
     Refused(String),
+    /// There is no room for anything new. What is there can be read and folded, which makes room.
+    #[error("the store is full: {0}")]
+    Full(String),
     /// What the store holds cannot be understood.
     #[error("the store holds something that cannot be read: {0}")]
     Corrupt(String),
@@ -37,7 +40,7 @@ pub enum StoreError {
 impl StoreError {
     /// Whether trying again later may help without anybody's action.
     pub fn is_retryable(&self) -> bool {
-        matches!(self, StoreError::Unavailable(_))
+        matches!(self, StoreError::Unavailable(_) | StoreError::Full(_))
     }
 }
 

@@ -10,7 +10,7 @@ use std::{
 
 use metrifold_merge::{MergeOptions, merge};
 use metrifold_model::{Descriptor, DescriptorList, Incarnation, Kind, Labels, Namespace, Values, Worker};
-use metrifold_session::{Instant, Pusher, PusherSettings, ReapPolicy, ShardSnapshot, Step, reap};
+use metrifold_session::{Instant, Part, Pusher, PusherSettings, ReapPolicy, ShardSnapshot, Step, reap};
 use metrifold_store::{CommitOutcome, EmbeddedSettings, EmbeddedStore, ShardIndex, Store, StoreError};
 use tempfile::TempDir;
 
@@ -155,6 +155,7 @@ async fn a_base_outlives_the_trimming_of_its_tombstone() {
         archive: metrifold_session::Archive::clone(&snapshot.archive),
         folded: vec![],
         trimmed: vec![Incarnation(1)],
+        discarded: vec![],
     };
     let outcome = world.store.commit(&world.namespace, SHARD, &commit).await.expect("commits");
     assert_eq!(outcome, CommitOutcome::Committed);
@@ -291,4 +292,47 @@ async fn a_directory_in_use_is_refused_by_name() {
         text.contains(&directory.path().display().to_string()) && text.contains("another process"),
         "{text}"
     );
+}
+
+/// An entry that another version wrote, or a disk has damaged, costs itself and no more; and what stands there is left alone.
+#[tokio::test]
+async fn an_entry_that_cannot_be_read_keeps_no_server_from_starting() {
+    let mut world = World::new();
+    let mut ended: Vec<_> = (1..=3).map(source).collect();
+    for (pusher, value) in ended.iter_mut().zip([1.0, 2.0, 4.0]) {
+        world.push(pusher, value, true).await;
+    }
+    let World { store, namespace, clock, directory } = world;
+    drop(store);
+    let table = redb::TableDefinition::<(&str, u64), &[u8]>::new("ended");
+    let damage = |source: u64| {
+        let file = directory.path().join("metrifold.redb");
+        let database = redb::Database::open(file).expect("opens");
+        let write = database.begin_write().expect("writable");
+        write
+            .open_table(table)
+            .expect("there")
+            .insert((namespace.as_str(), source), &b"nonsense"[..])
+            .expect("put");
+        write.commit().expect("written");
+    };
+    damage(2);
+
+    let world = World::open(directory, clock);
+    let seen = world.snapshot().await;
+    let named: Vec<_> = seen.unreadable.keys().copied().collect();
+    assert_eq!(named, [Part::Record(Incarnation(2))]);
+    assert_eq!(world.total().await, 5.0);
+    let view = merge(&[Arc::new(seen)], &MergeOptions::default());
+    let told: Vec<_> = view.conflicts.iter().map(ToString::to_string).collect();
+    assert!(
+        told.len() == 1 && told[0].contains("0000000000000002") && told[0].contains("tombstone blob"),
+        "{told:?}"
+    );
+    world.reap(DAY).await;
+    let mut world = world.kill();
+    assert_eq!(world.total().await, 5.0, "and after the next start");
+    let mut late = source(2);
+    world.push(&mut late, 9.0, true).await;
+    assert_eq!(world.total().await, 5.0, "nobody knows what of it was counted");
 }

@@ -7,7 +7,7 @@ use std::{ops::Deref, sync::Arc, time::Duration};
 use metrifold_model::{Incarnation, Namespace, Values};
 use metrifold_redis::{Client, ClientSettings};
 use metrifold_redis::{Judgement, PushScript, PushSettings, RunId, parse_push_reply};
-use metrifold_session::{Answer, Payload, Push, ReapPolicy, ShardSnapshot, reap};
+use metrifold_session::{Answer, Part, Payload, Push, ReapPolicy, ShardSnapshot, reap};
 use metrifold_store::{
     CommitOutcome, EmbeddedSettings, EmbeddedStore, RedisSettings, RedisStore, ShardIndex, Store, StoreError,
     conformance::{self, TestSource, open, snapshot, total},
@@ -217,7 +217,9 @@ async fn a_full_redis_refuses_pushes_by_name_and_still_folds() {
     source.push.payload = values(6.0);
     let refused = store.push(&namespace(), &source.push).await.expect_err("there is no memory");
     assert!(matches!(&refused, StoreError::Refused(words) if words.contains("OOM")), "{refused}");
-    assert!(matches!(store.check().await, Err(StoreError::Refused(words)) if words.contains("maxmemory")));
+    assert!(matches!(store.check().await, Err(StoreError::Full(words)) if words.contains("maxmemory")));
+    // A server that comes only now.
+    let store = server.store();
     let age = snapshot(&store).await.head.age;
     let aged = store.advance_age(&namespace(), SHARD, age, age + Duration::from_secs(1)).await;
     assert_eq!(aged.expect("the clock goes on"), CommitOutcome::Committed);
@@ -358,15 +360,86 @@ async fn a_user_with_few_commands_may_keep_values_beside_records() {
     assert_eq!(total(&*snapshot(&store).await), 5.0);
 }
 
+const KEY: &str = "metrifold:{metrifold/0}";
+
+/// Folds every record that can be read.
+async fn fold_all(store: &RedisStore) {
+    let mut snapshot = ShardSnapshot::clone(&*snapshot(store).await);
+    snapshot.head.settling = false;
+    snapshot.now = snapshot.now + Duration::from_millis(1);
+    let policy = ReapPolicy { ttl: Some(Duration::ZERO), ..ReapPolicy::default() };
+    let commit = reap(&snapshot, &policy).expect("something is due");
+    let outcome = store.commit(&namespace(), SHARD, &commit).await.expect("reachable");
+    assert_eq!(outcome, CommitOutcome::Committed);
+}
+
+/// A damaged record, one of a newer format, a damaged tombstone and names that are none cost nobody else anything: what can
+/// be read is shown and folded, by a server that knows the shard and by one that comes anew, and a wipe removes all of it.
 #[tokio::test]
-async fn damaged_contents_are_named_and_not_shown() {
+async fn what_cannot_be_read_is_set_aside_alone_and_goes_with_a_wipe() {
     let server = RedisServer::start();
     let store = server.store();
     open(&store).await;
     TestSource::greet(1, &store, 5.0).await;
-    server.command(&["HSET", "metrifold:{metrifold/0}:w:0000000000000001", "v", "nonsense"]);
-    let corrupt = store.snapshot(&namespace(), SHARD).await.expect_err("it cannot be read");
-    assert!(matches!(&corrupt, StoreError::Corrupt(words) if words.contains("values blob")), "{corrupt}");
+    fold_all(&store).await;
+    for (source, value) in [(2, 7.0), (3, 11.0), (4, 13.0)] {
+        TestSource::greet(source, &store, value).await;
+    }
+    server.command(&["HSET", &format!("{KEY}:tombs"), "0000000000000001", "nonsense"]);
+    server.command(&[
+        "HSET",
+        &format!("{KEY}:folds"),
+        "0000000000000001",
+        "00000000000000000009",
+        "junk",
+        "x",
+    ]);
+    server.command(&[
+        "HSET",
+        &format!("{KEY}:w:0000000000000002"),
+        "v",
+        "nonsense",
+        "vs",
+        "00000000000000000009",
+    ]);
+    server.command(&["HSET", &format!("{KEY}:w:0000000000000003"), "dh", "short"]);
+    server.command(&["ZADD", &format!("{KEY}:workers"), "1", "junk"]);
+    // A commit by somebody else, so that nothing is taken from what was read before.
+    server.command(&["HSET", &format!("{KEY}:archive"), "version", "00000000000000aa"]);
+    let aside = [Part::Record(Incarnation(2)), Part::Record(Incarnation(3)), Part::Tombstone(Incarnation(1))];
+    for store in [&store, &server.store()] {
+        let seen = snapshot(store).await;
+        assert_eq!((total(&seen), seen.records.len()), (18.0, 1));
+        let named: Vec<_> = seen.unreadable.keys().copied().collect();
+        assert_eq!(named, aside);
+        let reasons = seen.unreadable.values().map(AsRef::as_ref).collect::<Vec<_>>().join("; ");
+        assert!(reasons.contains("a values blob") && reasons.contains("8 bytes"), "{reasons}");
+    }
+    fold_all(&store).await;
+    let folded = snapshot(&store).await;
+    assert_eq!((total(&folded), folded.records.len(), folded.unreadable.len()), (18.0, 0, 3));
+
+    let wiped =
+        store.commit(&namespace(), SHARD, &metrifold_session::wipe(&folded)).await.expect("reachable");
+    assert_eq!(wiped, CommitOutcome::Committed);
+    let empty = snapshot(&store).await;
+    assert_eq!((total(&empty), empty.unreadable.len(), empty.tombstones.len()), (0.0, 0, 0));
+    assert_eq!(server.command(&["KEYS", &format!("{KEY}:w:*")]), "");
+}
+
+#[tokio::test]
+async fn without_its_archive_a_shard_is_neither_shown_nor_changed_but_can_be_wiped() {
+    let server = RedisServer::start();
+    let store = server.store();
+    open(&store).await;
+    TestSource::greet(1, &store, 5.0).await;
+    server.command(&["HSET", &format!("{KEY}:archive"), "blob", "nonsense", "version", "00000000000000aa"]);
+    let seen = snapshot(&store).await;
+    assert!(seen.unreadable_archive().is_some_and(|reason| reason.contains("an archive blob")));
+    let error = store.restore(&namespace(), SHARD, None, NEVER).await.expect_err("it would be lost");
+    assert!(matches!(&error, StoreError::Corrupt(words) if words.contains("the archive")), "{error}");
+    store.commit(&namespace(), SHARD, &metrifold_session::wipe(&seen)).await.expect("reachable");
+    assert_eq!(total(&*snapshot(&store).await), 5.0);
 }
 
 #[tokio::test]

@@ -28,6 +28,7 @@ impl CommitCall {
             hex(version),
             encode_archive(&commit.archive),
             decimal(commit.trimmed.len()),
+            decimal(commit.discarded.len()),
         ];
         args.extend(commit.trimmed.iter().map(|incarnation| incarnation.to_string().into_bytes()));
         for (incarnation, seq, tombstone) in &commit.folded {
@@ -38,6 +39,10 @@ impl CommitCall {
                 fold_entry(tombstone),
                 encode_tombstone(tombstone),
             ]);
+        }
+        for incarnation in &commit.discarded {
+            keys.extend([shard.record(*incarnation), shard.values(*incarnation)]);
+            args.push(incarnation.to_string().into_bytes());
         }
         ScriptCall::new(&COMMIT, keys, args)
     }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use metrifold_model::{Incarnation, Namespace};
-use metrifold_session::{Archive, Record, Tombstone};
+use metrifold_session::{Archive, Part, Record, Tombstone};
 
 use super::{ScriptCall, ShardLook, call::Source, head};
 use crate::{
@@ -50,8 +50,10 @@ impl Heads {
 }
 
 /// Reads the reply of [`Heads`]: one per incarnation, in order; `None` for one without a record.
-pub fn parse_heads<B: AsRef<[u8]>>(reply: &[B]) -> Result<Vec<Option<RecordHead>>, ReplyError> {
-    reply.chunks(RECORD_HEADS.len()).map(decode_record_head).collect()
+pub fn parse_heads<B: AsRef<[u8]>>(
+    reply: &[B],
+) -> impl Iterator<Item = Result<Option<RecordHead>, ReplyError>> {
+    reply.chunks(RECORD_HEADS.len()).map(decode_record_head)
 }
 
 /// Reads the whole shard in one step, for when commits come faster than it can be read in parts.
@@ -86,18 +88,26 @@ pub fn parse_look<B: AsRef<[u8]>>(reply: &[B]) -> Result<ShardLook, ReplyError> 
     let mut fields = Fields::new(reply);
     let mut look = head::read(&mut fields)?;
     while !fields.is_empty() {
-        look.incarnations.push(incarnation(fields.text()?)?);
+        // What is no incarnation is none of ours.
+        look.incarnations.extend(incarnation(fields.text()?));
     }
     Ok(look)
 }
 
 /// Everything in a shard.
-pub type ShardDump = (
-    ShardLook,
-    Archive,
-    BTreeMap<Incarnation, Arc<Tombstone>>,
-    BTreeMap<Incarnation, (RecordHead, Arc<Record>)>,
-);
+#[derive(Clone, Debug)]
+pub struct ShardDump {
+    /// The head. Without the list of who has a record.
+    pub look: ShardLook,
+    /// The folded sums.
+    pub archive: Archive,
+    /// Folded sources.
+    pub tombstones: BTreeMap<Incarnation, Arc<Tombstone>>,
+    /// Live sources.
+    pub records: BTreeMap<Incarnation, (RecordHead, Arc<Record>)>,
+    /// What could not be read, and why.
+    pub unreadable: BTreeMap<Part, Arc<str>>,
+}
 
 /// Reads the reply of a [`Dump`] of the records of `incarnations`.
 pub fn parse_dump<B: AsRef<[u8]>>(
@@ -105,12 +115,21 @@ pub fn parse_dump<B: AsRef<[u8]>>(
     incarnations: &[Incarnation],
 ) -> Result<ShardDump, ReplyError> {
     let mut fields = Fields::new(reply);
+    let mut unreadable = BTreeMap::new();
+    let mut set_aside = |part, error: ReplyError| drop(unreadable.insert(part, error.to_string().into()));
     let look = head::read(&mut fields)?;
-    let archive = decode_archive(fields.bytes()?)?;
+    let archive = decode_archive(fields.bytes()?).unwrap_or_else(|error| {
+        set_aside(Part::Archive, error.into());
+        Archive::default()
+    });
     let mut tombstones = BTreeMap::new();
     for _ in 0..fields.number()? {
-        let incarnation = incarnation(fields.text()?)?;
-        tombstones.insert(incarnation, Arc::new(decode_tombstone(fields.bytes()?)?));
+        let (name, blob) = (fields.text()?, fields.bytes()?);
+        let Ok(incarnation) = incarnation(name) else { continue };
+        match decode_tombstone(blob) {
+            Ok(tombstone) => drop(tombstones.insert(incarnation, Arc::new(tombstone))),
+            Err(error) => set_aside(Part::Tombstone(incarnation), error.into()),
+        }
     }
     let mut records = BTreeMap::new();
     for incarnation in incarnations {
@@ -118,11 +137,13 @@ pub fn parse_dump<B: AsRef<[u8]>>(
         for _ in RECORD_FIELDS {
             record.push(fields.bytes()?);
         }
-        if let Some((head, record)) = decode_record(&record, |_| None)? {
-            records.insert(*incarnation, (head, Arc::new(record)));
+        match decode_record(&record, |_| None) {
+            Ok(None) => {}
+            Ok(Some((head, record))) => drop(records.insert(*incarnation, (head, Arc::new(record)))),
+            Err(error) => set_aside(Part::Record(*incarnation), error),
         }
     }
-    Ok((look, archive, tombstones, records))
+    Ok(ShardDump { look, archive, tombstones, records, unreadable })
 }
 
 fn incarnation(text: &str) -> Result<Incarnation, ReplyError> {

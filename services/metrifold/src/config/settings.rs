@@ -323,6 +323,7 @@ impl Settings {
         ArchivePolicy {
             per_worker_labels: self.workers.per_worker_labels.clone(),
             archive_labels: self.workers.archive_labels.clone(),
+            ..ArchivePolicy::default()
         }
     }
 

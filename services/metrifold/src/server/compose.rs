@@ -126,6 +126,10 @@ pub(super) async fn open_store(
     };
     let store = connect(address, settings, metrics)?;
     match store.check().await {
+        Err(error @ StoreError::Full(_)) => {
+            tracing::error!(url = %address, %error, "pushes are refused until there is room; scrapes and folding go on");
+            Ok(store)
+        }
         Err(error) if error.is_retryable() => {
             tracing::error!(url = %address, %error, "Redis is not there; scrapes are answered with 503 and pushes wait until it is");
             Ok(store)

@@ -228,6 +228,7 @@ fn settings_status(settings: &ExporterSettings) -> SettingsStatus {
 /// The bounds that a refusal may name.
 fn limits_by_name() -> BTreeMap<&'static str, usize> {
     BTreeMap::from([
+        ("archive_bytes_max", limits::ARCHIVE_BYTES_MAX),
         ("exemplar_characters_max", limits::EXEMPLAR_CHARACTERS_MAX),
         ("help_bytes_max", limits::HELP_BYTES_MAX),
         ("identity_bytes_max", limits::IDENTITY_BYTES_MAX),

@@ -13,7 +13,7 @@ use std::{
 
 use metrifold_format::{decode_archive, decode_tombstone, encode_archive, encode_tombstone};
 use metrifold_model::{Incarnation, Namespace, Seq, Values};
-use metrifold_session::{Archive, Instant, Record, ShardHead, ShardSnapshot, Tombstone};
+use metrifold_session::{Archive, Instant, Part, Record, ShardHead, ShardSnapshot, Tombstone};
 use parking_lot::Mutex;
 use redb::{
     Database, DatabaseError, ReadTransaction, ReadableDatabase, ReadableTable, Table, TableDefinition,
@@ -83,6 +83,7 @@ pub(super) enum Change {
         archive: Arc<Archive>,
         folded: Vec<(Incarnation, Arc<Tombstone>)>,
         trimmed: Vec<Incarnation>,
+        discarded: Vec<Incarnation>,
         missing: Vec<(Incarnation, Option<Arc<Tombstone>>)>,
     },
     /// Everything may have changed.
@@ -108,7 +109,11 @@ pub(super) struct Left {
     pub(super) live: BTreeSet<Incarnation>,
     /// Sources that had ended and were not folded.
     pub(super) ended: Vec<Ended>,
+    /// What could not be read, and why. It stays in the file.
+    pub(super) unreadable: Unreadable,
 }
+
+type Unreadable = BTreeMap<Part, Arc<str>>;
 
 /// A source's last values, and what the archive contains of them.
 pub(super) struct Ended {
@@ -248,7 +253,7 @@ impl<'a> Tables<'a> {
                 self.write_head(namespace, *head)?;
                 self.write_source(namespace, *incarnation, record, head.age)
             }
-            Change::Commit { head, archive, folded, trimmed, missing } => {
+            Change::Commit { head, archive, folded, trimmed, discarded, missing } => {
                 self.write_head(namespace, *head)?;
                 self.archives.insert(namespace, encode_archive(archive).as_slice())?;
                 for incarnation in trimmed {
@@ -256,6 +261,10 @@ impl<'a> Tables<'a> {
                 }
                 for (incarnation, tombstone) in folded {
                     self.write_tombstone(namespace, *incarnation, tombstone)?;
+                    self.live.remove((namespace, incarnation.0))?;
+                    self.ended.remove((namespace, incarnation.0))?;
+                }
+                for incarnation in discarded {
                     self.live.remove((namespace, incarnation.0))?;
                     self.ended.remove((namespace, incarnation.0))?;
                 }
@@ -273,11 +282,16 @@ impl<'a> Tables<'a> {
 
     fn replace(&mut self, namespace: &str, Whole { contents, missing }: &Whole) -> Result<(), redb::Error> {
         let all = (namespace, 0)..=(namespace, u64::MAX);
-        self.tombstones.retain_in(all.clone(), |_, _| false)?;
-        self.live.retain_in(all.clone(), |_, _| false)?;
-        self.ended.retain_in(all, |_, _| false)?;
+        let stays = |part: fn(Incarnation) -> Part, source| {
+            contents.unreadable.contains_key(&part(Incarnation(source)))
+        };
+        self.tombstones.retain_in(all.clone(), |key, _| stays(Part::Tombstone, key.1))?;
+        self.live.retain_in(all.clone(), |key, _| stays(Part::Record, key.1))?;
+        self.ended.retain_in(all, |key, _| stays(Part::Record, key.1))?;
         self.write_head(namespace, Head::of(&contents.head))?;
-        self.archives.insert(namespace, encode_archive(&contents.archive).as_slice())?;
+        if contents.unreadable_archive().is_none() {
+            self.archives.insert(namespace, encode_archive(&contents.archive).as_slice())?;
+        }
         for (incarnation, tombstone) in &contents.tombstones {
             self.write_tombstone(namespace, *incarnation, tombstone)?;
         }
@@ -348,28 +362,34 @@ fn load_namespace(
     counter: u64,
     age: Instant,
 ) -> Result<Left, Box<dyn std::error::Error>> {
-    let archive = match transaction.open_table(ARCHIVES)?.get(namespace.as_str())? {
-        Some(blob) => decode_archive(blob.value())?,
-        None => Archive::default(),
-    };
-    let mut tombstones = tombstones_of(transaction, TOMBSTONES, &namespace)?;
-    let last = tombstones_of(transaction, ENDED, &namespace)?;
+    let mut unreadable = Unreadable::new();
+    let archive = transaction.open_table(ARCHIVES)?.get(namespace.as_str())?;
+    let archive = archive.map_or(Ok(Archive::default()), |blob| decode_archive(blob.value()));
+    let archive = archive.unwrap_or_else(|error| {
+        unreadable.insert(Part::Archive, error.to_string().into());
+        Archive::default()
+    });
+    let mut tombstones =
+        tombstones_of(transaction, TOMBSTONES, &namespace, Part::Tombstone, &mut unreadable)?;
+    let last = tombstones_of(transaction, ENDED, &namespace, Part::Record, &mut unreadable)?;
     let mut ended = Vec::new();
-    let mut bases = tombstones_of(transaction, LIVE, &namespace)?;
+    // Of one whose base cannot be read nobody knows what the archive has of it, and nothing more is taken.
+    let mut bases = tombstones_of(transaction, LIVE, &namespace, Part::Record, &mut unreadable)?;
     for (incarnation, last) in last {
         if let Some(last) = last {
             let base = bases.remove(&incarnation).flatten().map(|base| base.values).unwrap_or_default();
             ended.push(Ended { incarnation, last, base });
         }
     }
-    let live = bases.keys().copied().collect();
+    let live = bases.keys().copied().filter(|source| !unreadable.contains_key(&Part::Record(*source)));
+    let live = live.collect();
     for (incarnation, base) in bases {
         // A tombstone proper holds the base too, and the last number.
         tombstones.entry(incarnation).or_insert(base);
     }
     let tombstones =
         tombstones.into_iter().filter_map(|(incarnation, of)| Some((incarnation, of?))).collect();
-    Ok(Left { namespace, counter, age, archive, tombstones, live, ended })
+    Ok(Left { namespace, counter, age, archive, tombstones, live, ended, unreadable })
 }
 
 /// What a table holds of a namespace; `None` where a blob is empty.
@@ -377,17 +397,23 @@ fn tombstones_of(
     transaction: &ReadTransaction,
     table: TableDefinition<'_, (&'static str, u64), &'static [u8]>,
     namespace: &Namespace,
+    part: fn(Incarnation) -> Part,
+    unreadable: &mut Unreadable,
 ) -> Result<BTreeMap<Incarnation, Option<Tombstone>>, Box<dyn std::error::Error>> {
     let mut found = BTreeMap::new();
     for entry in
         transaction.open_table(table)?.range((namespace.as_str(), 0)..=(namespace.as_str(), u64::MAX))?
     {
         let (key, blob) = entry?;
+        let incarnation = Incarnation(key.value().1);
         let tombstone = match blob.value() {
-            [] => None,
-            blob => Some(decode_tombstone(blob)?),
+            [] => Ok(None),
+            blob => decode_tombstone(blob).map(Some),
         };
-        found.insert(Incarnation(key.value().1), tombstone);
+        match tombstone {
+            Ok(tombstone) => drop(found.insert(incarnation, tombstone)),
+            Err(error) => drop(unreadable.insert(part(incarnation), error.to_string().into())),
+        }
     }
     Ok(found)
 }

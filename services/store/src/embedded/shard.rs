@@ -2,10 +2,10 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use metrifold_model::{Epoch, Incarnation};
+use metrifold_model::{DescriptorList, Epoch, Incarnation, Seq, Values};
 use metrifold_session::{
-    Answer, Commit, Instant, Push, Record, Refusal, ShardHead, ShardSnapshot, Tombstone, Verdict, accept,
-    restore,
+    Answer, Commit, Instant, Part, Push, Record, Refusal, ShardHead, ShardSnapshot, Tombstone, Verdict,
+    accept, restore,
 };
 
 use super::disk::{Change, Ended, Head, Left, Whole};
@@ -40,6 +40,13 @@ impl Shard {
         shard.contents.tombstones = tombstones.map(|(incarnation, of)| (incarnation, Arc::new(of))).collect();
         let ended = left.ended.into_iter();
         shard.contents.records = ended.map(|of| (of.incarnation, Arc::new(of.record(epoch, now)))).collect();
+        for part in left.unreadable.keys() {
+            if let Part::Record(source) | Part::Tombstone(source) = part {
+                // What it counted before cannot be told from what it counts now, so nothing is taken.
+                shard.contents.tombstones.insert(*source, Arc::new(lost(left.age)));
+            }
+        }
+        shard.contents.unreadable = left.unreadable;
         shard.missing = left.live;
         shard
     }
@@ -89,6 +96,7 @@ impl Shard {
             archive: Arc::clone(&self.contents.archive),
             folded: commit.folded.iter().map(|(incarnation, _, of)| (*incarnation, Arc::clone(of))).collect(),
             trimmed: commit.trimmed.clone(),
+            discarded: commit.discarded.clone(),
             missing: missing.into_iter().map(|incarnation| (incarnation, base(incarnation))).collect(),
         })
     }
@@ -130,6 +138,18 @@ impl Shard {
 
     pub(super) fn snapshot(&self, now: Instant) -> ShardSnapshot {
         ShardSnapshot { now, ..self.contents.clone() }
+    }
+}
+
+/// Whatever comes of a source with this tombstone is acknowledged, and counts nothing.
+fn lost(age: Instant) -> Tombstone {
+    Tombstone {
+        seq: Seq(0),
+        folded: age,
+        worker: Arc::default(),
+        descriptors: DescriptorList::default(),
+        values: Values::default(),
+        ended: true,
     }
 }
 

@@ -111,7 +111,16 @@ impl Connection {
 
     /// Sets a field that is to stay for ever if it is not set yet; returns what it then holds.
     pub(super) async fn set_once(&self, key: &str, field: &str, text: &str) -> Result<String, StoreError> {
+        // A Redis that is full refuses the attempt too, where it would change nothing.
+        let held = self.field(key, field).await?;
+        if !held.is_empty() {
+            return Ok(held);
+        }
         self.command(key, ["HSETNX", key, field, text]).await?;
+        self.field(key, field).await
+    }
+
+    async fn field(&self, key: &str, field: &str) -> Result<String, StoreError> {
         let held = self.command(key, ["HGET", key, field]).await?;
         Ok(held.first().map(|held| String::from_utf8_lossy(held).into_owned()).unwrap_or_default())
     }

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
+    fmt::Display,
     sync::{Arc, atomic::Ordering},
 };
 
@@ -11,11 +12,11 @@ use metrifold_format::{decode_archive, decode_tombstone};
 use metrifold_model::{DescriptorList, Epoch, Incarnation, Namespace};
 use metrifold_redis::{
     Dump, Forget, Heads, Look, RECORD_FIELDS, RECORD_HEADS, RECORD_VALUES, RecordHead, STATE_FIELDS,
-    ShardLook, decode_record, decode_record_head,
+    ShardDump, ShardLook, decode_record, decode_record_head,
     keys::{STAGED, ShardKeys},
     parse_dump, parse_heads, parse_look,
 };
-use metrifold_session::{Archive, Record, ShardSnapshot, Tombstone};
+use metrifold_session::{Archive, Part, Record, ShardSnapshot, Tombstone};
 
 use super::{RedisStore, connection::BATCH, error::of_reply};
 use crate::{ShardIndex, StoreError};
@@ -38,6 +39,19 @@ pub(super) struct Known {
     folds: HashMap<String, Bytes>,
     tombstones: BTreeMap<Incarnation, Arc<Tombstone>>,
     records: BTreeMap<Incarnation, (RecordHead, Arc<Record>)>,
+    /// What could not be read, and why.
+    unreadable: BTreeMap<Part, Arc<str>>,
+}
+
+impl Known {
+    /// Whether the list of sources names one of which there is no record.
+    fn has_lost(&self, source: &Incarnation) -> bool {
+        !self.records.contains_key(source) && !self.unreadable.contains_key(&Part::Record(*source))
+    }
+
+    fn set_aside(&mut self, part: Part, error: impl Display) {
+        self.unreadable.insert(part, error.to_string().into());
+    }
 }
 
 type Descriptors = HashMap<(u64, u64), DescriptorList>;
@@ -92,14 +106,19 @@ impl RedisStore {
             now.archive = known.archive.clone();
             now.folds = known.folds.clone();
             now.tombstones = known.tombstones.clone();
+            let stay = known.unreadable.iter().filter(|(part, _)| !matches!(part, Part::Record(_)));
+            now.unreadable = stay.map(|(part, reason)| (*part, reason.clone())).collect();
         } else {
             let blob = self.connection.hmget(&keys.archive(), &["blob".to_owned()]).await?;
             let blob = blob.first().map(Bytes::as_ref).unwrap_or_default();
-            now.archive = Arc::new(decode_archive(blob).map_err(|cause| of_reply(cause.into()))?);
+            match decode_archive(blob) {
+                Ok(archive) => now.archive = Arc::new(archive),
+                Err(error) => now.set_aside(Part::Archive, error),
+            }
             now.folds = self.connection.hgetall(&keys.folds()).await?;
-            now.tombstones = self.read_tombstones(keys, &known, &now.folds).await?;
+            self.read_tombstones(keys, &known, &mut now).await?;
         }
-        now.records = self.read_records(namespace, shard, &known, &look.incarnations).await?;
+        self.read_records(namespace, shard, &known, &look.incarnations, &mut now).await?;
         Ok(now)
     }
 
@@ -107,26 +126,27 @@ impl RedisStore {
         &self,
         keys: &ShardKeys,
         known: &Known,
-        folds: &HashMap<String, Bytes>,
-    ) -> Result<BTreeMap<Incarnation, Arc<Tombstone>>, StoreError> {
-        let mut tombstones = BTreeMap::new();
+        now: &mut Known,
+    ) -> Result<(), StoreError> {
         let mut changed = Vec::new();
-        for (name, fold) in folds {
-            let incarnation = parse(name)?;
+        for (name, fold) in &now.folds {
+            // What is no incarnation is none of ours.
+            let Ok(incarnation) = name.parse() else { continue };
             match known.tombstones.get(&incarnation).filter(|_| known.folds.get(name) == Some(fold)) {
-                Some(tombstone) => drop(tombstones.insert(incarnation, tombstone.clone())),
-                None => changed.push(name.clone()),
+                Some(tombstone) => drop(now.tombstones.insert(incarnation, tombstone.clone())),
+                None => changed.push(incarnation),
             }
         }
-        let blobs = self.connection.hmget(&keys.tombs(), &changed).await?;
-        for (name, blob) in changed.iter().zip(blobs) {
-            // A trim that came in between; the read is repeated then.
-            if !blob.is_empty() {
-                let tombstone = decode_tombstone(&blob).map_err(|cause| of_reply(cause.into()))?;
-                tombstones.insert(parse(name)?, Arc::new(tombstone));
+        let names: Vec<_> = changed.iter().map(Incarnation::to_string).collect();
+        let blobs = self.connection.hmget(&keys.tombs(), &names).await?;
+        // One that is empty was trimmed in between; the read is repeated then.
+        for (incarnation, blob) in changed.into_iter().zip(blobs).filter(|(_, blob)| !blob.is_empty()) {
+            match decode_tombstone(&blob) {
+                Ok(tombstone) => drop(now.tombstones.insert(incarnation, Arc::new(tombstone))),
+                Err(error) => now.set_aside(Part::Tombstone(incarnation), error),
             }
         }
-        Ok(tombstones)
+        Ok(())
     }
 
     async fn read_records(
@@ -135,29 +155,36 @@ impl RedisStore {
         shard: ShardIndex,
         known: &Known,
         incarnations: &[Incarnation],
-    ) -> Result<BTreeMap<Incarnation, (RecordHead, Arc<Record>)>, StoreError> {
+        now: &mut Known,
+    ) -> Result<(), StoreError> {
         let keys = &ShardKeys::new(namespace, shard.0);
         let mut lists = lists(known);
-        let mut records = BTreeMap::new();
         // Of those that nothing is known of, everything is new.
         let (old, new): (Vec<_>, Vec<_>) =
             incarnations.iter().copied().partition(|one| known.records.contains_key(one));
         let mut changed: Vec<_> = new.into_iter().map(|one| (one, false)).collect();
         for batch in old.chunks(HEADS) {
             let reply = self.connection.run(&Heads::call(namespace, shard.0, batch)).await?;
-            for (incarnation, head) in batch.iter().zip(parse_heads(&reply).map_err(of_reply)?) {
-                let Some(head) = head else { continue };
+            for (incarnation, head) in batch.iter().zip(parse_heads(&reply)) {
+                let head = match head {
+                    Ok(Some(head)) => head,
+                    Ok(None) => continue,
+                    Err(error) => {
+                        now.set_aside(Part::Record(*incarnation), error);
+                        continue;
+                    }
+                };
                 match known.records.get(incarnation).and_then(|known| carried_on(known, head)) {
-                    Some(record) => drop(records.insert(*incarnation, (head, record))),
+                    Some(record) => drop(now.records.insert(*incarnation, (head, record))),
                     None => changed.push((*incarnation, lists.contains_key(&list_key(&head)))),
                 }
             }
         }
-        let moved = self.fetch(keys, &changed, &mut lists, &mut records).await?;
+        let moved = self.fetch(keys, &changed, &mut lists, now).await?;
         // Their descriptors changed between the two reads.
         let moved: Vec<_> = moved.into_iter().map(|incarnation| (incarnation, false)).collect();
-        self.fetch(keys, &moved, &mut lists, &mut records).await?;
-        Ok(records)
+        self.fetch(keys, &moved, &mut lists, now).await?;
+        Ok(())
     }
 
     /// Fetches records, without descriptors where the flag says that they are known. Returns those whose descriptors
@@ -167,7 +194,7 @@ impl RedisStore {
         keys: &ShardKeys,
         wanted: &[(Incarnation, bool)],
         lists: &mut Descriptors,
-        records: &mut BTreeMap<Incarnation, (RecordHead, Arc<Record>)>,
+        now: &mut Known,
     ) -> Result<Vec<Incarnation>, StoreError> {
         let mut moved = Vec::new();
         // Redis prepares a batch while the one before is decoded, and no more than that is held of raw replies.
@@ -175,17 +202,19 @@ impl RedisStore {
         let mut batches = stream::iter(batches).buffered(BATCHES_AHEAD);
         while let Some(batch) = batches.try_next().await? {
             for ((incarnation, has_list), reply) in batch {
-                let Some(head) = decode_record_head(&reply[..RECORD_HEADS.len()]).map_err(of_reply)? else {
-                    continue;
-                };
-                let list = lists.get(&list_key(&head)).cloned();
-                if has_list && list.is_none() {
+                let head = decode_record_head(&reply[..RECORD_HEADS.len()]);
+                let list = head.as_ref().ok().and_then(|head| lists.get(&list_key(head.as_ref()?)).cloned());
+                if has_list && list.is_none() && matches!(head, Ok(Some(_))) {
                     moved.push(incarnation);
                     continue;
                 }
-                if let Some((head, record)) = decode_record(&reply, |_| list).map_err(of_reply)? {
-                    lists.insert(list_key(&head), record.descriptors.clone());
-                    records.insert(incarnation, (head, Arc::new(record)));
+                match decode_record(&reply, |_| list) {
+                    Ok(None) => {}
+                    Ok(Some((head, record))) => {
+                        lists.insert(list_key(&head), record.descriptors.clone());
+                        now.records.insert(incarnation, (head, Arc::new(record)));
+                    }
+                    Err(error) => now.set_aside(Part::Record(incarnation), error),
                 }
             }
         }
@@ -216,10 +245,10 @@ impl RedisStore {
         look: &ShardLook,
     ) -> Result<(ShardLook, ShardSnapshot), StoreError> {
         let reply = self.connection.run_long(&Dump::call(namespace, shard.0, &look.incarnations)).await?;
-        let (mut dumped, archive, tombstones, records) =
+        let ShardDump { look: mut dumped, archive, tombstones, records, unreadable } =
             parse_dump(&reply, &look.incarnations).map_err(of_reply)?;
         dumped.incarnations = look.incarnations.clone();
-        let known = Known { archive: Arc::new(archive), tombstones, records, ..Known::default() };
+        let known = Known { archive: Arc::new(archive), tombstones, records, unreadable, ..Known::default() };
         Ok((dumped.clone(), snapshot(&dumped, &known)))
     }
 
@@ -231,7 +260,7 @@ impl RedisStore {
         look: &ShardLook,
         known: &Known,
     ) -> Result<(), StoreError> {
-        for incarnation in look.incarnations.iter().filter(|one| !known.records.contains_key(one)) {
+        for incarnation in look.incarnations.iter().filter(|one| known.has_lost(one)) {
             let reply = self.connection.run(&Forget::call(namespace, shard.0, *incarnation)).await?;
             if reply.first().is_some_and(|count| count.as_ref() == b"1") {
                 self.expired.fetch_add(1, Ordering::Relaxed);
@@ -276,6 +305,7 @@ fn snapshot(look: &ShardLook, known: &Known) -> ShardSnapshot {
         archive: known.archive.clone(),
         records: known.records.iter().map(|(one, (_, record))| (*one, record.clone())).collect(),
         tombstones: known.tombstones.clone(),
+        unreadable: known.unreadable.clone(),
     }
 }
 
@@ -306,8 +336,4 @@ fn fields(has_list: bool) -> Vec<&'static str> {
         // An empty name stands for no field, so that the reply keeps its order.
         .map(|name| if has_list && *name == DESCRIPTORS { "" } else { *name })
         .collect()
-}
-
-fn parse(name: &str) -> Result<Incarnation, StoreError> {
-    name.parse().map_err(|_| StoreError::Corrupt(format!("{name:?} is no incarnation")))
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use metrifold_model::{Epoch, Namespace};
 use metrifold_redis::{Claim, Restore, parse_commit_reply};
-use metrifold_session::{ShardSnapshot, needs_restore, restore};
+use metrifold_session::{Part, ShardSnapshot, needs_restore, restore};
 
 use super::{RedisStore, error::of_reply};
 use crate::{CommitOutcome, ShardIndex, StoreError};
@@ -19,6 +19,9 @@ impl RedisStore {
         settle: Duration,
     ) -> Result<CommitOutcome, StoreError> {
         let (look, found) = self.read(namespace, shard).await?;
+        if let Some(reason) = found.unreadable_archive() {
+            return Err(StoreError::Corrupt(format!("{}: {reason}", Part::Archive)));
+        }
         if !needs_restore(&found, memory, settle) {
             return Ok(CommitOutcome::Conflict);
         }

@@ -126,7 +126,7 @@ impl RedisStore {
         let number = |name: &str| value(name).parse::<u64>().unwrap_or(0);
         let (used, limit) = (number("used_memory"), number("maxmemory"));
         if limit > 0 && used > limit {
-            return Err(StoreError::Refused(format!(
+            return Err(StoreError::Full(format!(
                 "Redis uses {used} bytes, more than its maxmemory of {limit}"
             )));
         }
