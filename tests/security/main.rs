@@ -2,11 +2,13 @@
 //! client, and Prometheus.
 
 mod agents;
+mod anonymous;
 mod certificates;
 mod clients;
 mod credentials;
 mod curl;
 mod health;
+mod hostile;
 mod limits;
 mod mutual;
 mod prometheus;

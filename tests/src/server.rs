@@ -38,10 +38,21 @@ impl Server {
         environment: &[(&str, &str)],
         directory: &Path,
     ) -> Result<Server> {
+        Server::on("127.0.0.1", name, arguments, environment, directory)
+    }
+
+    /// As [`Server::with`], bound to an address.
+    pub fn on(
+        host: &str,
+        name: &str,
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+        directory: &Path,
+    ) -> Result<Server> {
         let arguments: Vec<_> = arguments.iter().map(|word| (*word).to_owned()).collect();
         let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
         let environment: Vec<_> = environment.iter().map(owned).collect();
-        let process = spawn(name, &arguments, &environment, directory, "127.0.0.1:0")?;
+        let process = spawn(name, &arguments, &environment, directory, &format!("{host}:0"))?;
         let url = listening(name, &process)?;
         let (name, directory) = (name.to_owned(), directory.to_owned());
         Ok(Server { process, url, name, arguments, environment, directory, starts: 1 })

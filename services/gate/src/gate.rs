@@ -36,6 +36,7 @@ struct Shared {
     rate: Mutex<Option<(Rate, Bucket)>>,
     logged: Mutex<Bucket>,
     namespace: Namespace,
+    allows_anonymous: bool,
     metrics: Metrics,
 }
 
@@ -46,11 +47,17 @@ impl fmt::Debug for Gate {
 }
 
 impl Gate {
-    /// Reads the rules. `namespace` is the one of requests that name none.
+    /// Reads the rules. `namespace` is the one of requests that name none; whether those from elsewhere may push who are not
+    /// asked for credentials is `allows_anonymous`.
     ///
     /// # Errors
     /// Everything that is wrong with them, at once.
-    pub fn open(source: Source, namespace: Namespace, metrics: Metrics) -> Result<Gate, WebErrors> {
+    pub fn open(
+        source: Source,
+        namespace: Namespace,
+        allows_anonymous: bool,
+        metrics: Metrics,
+    ) -> Result<Gate, WebErrors> {
         let live = Live::open(source, metrics.clone())?;
         Ok(Gate(Arc::new(Shared {
             live,
@@ -60,6 +67,7 @@ impl Gate {
             rate: Mutex::default(),
             logged: Mutex::new(Bucket::full(Instant::now())),
             namespace,
+            allows_anonymous,
             metrics,
         })))
     }
@@ -83,6 +91,16 @@ impl Gate {
     /// Everything that is wrong with them, at once.
     pub async fn reload(&self, source: Source) -> Result<(), WebErrors> {
         self.0.live.reload(source).await
+    }
+
+    /// Whether processes of other hosts may push.
+    pub async fn takes_pushes_from_elsewhere(&self) -> bool {
+        let rules = self.rules().await;
+        self.allows_anonymous() || !rules.is_open() || rules.asks_for_certificates()
+    }
+
+    pub(crate) fn allows_anonymous(&self) -> bool {
+        self.0.allows_anonymous
     }
 
     /// Whether one more line about somebody who was turned away may be logged.

@@ -14,14 +14,20 @@ pub struct Permit(Holder);
 
 #[derive(Clone, Debug)]
 enum Holder {
-    /// A user, or anybody where no credentials are asked for.
+    /// A user, or somebody who is known by other means than credentials.
     Full,
+    /// Somebody elsewhere who was not asked for credentials: may read everything, and push nothing.
+    Anonymous,
     Token(Arc<Token>),
 }
 
 impl Permit {
     pub(crate) fn full() -> Permit {
         Permit(Holder::Full)
+    }
+
+    pub(crate) fn anonymous() -> Permit {
+        Permit(Holder::Anonymous)
     }
 
     pub(crate) fn of(token: Arc<Token>) -> Permit {
@@ -33,6 +39,12 @@ impl Permit {
     /// # Errors
     /// With the name of the token and what it lacks.
     pub fn push(&self, namespace: &Namespace) -> Result<(), String> {
+        if let Holder::Anonymous = self.0 {
+            return Err(format!(
+                "this server takes pushes into namespace {namespace} from its own host only, since it asks nobody for \
+                 credentials; give it tokens (web.config_file), or set ingest.allow_anonymous"
+            ));
+        }
         self.allows("push into", |token| token.rights.push, Some(namespace))
     }
 

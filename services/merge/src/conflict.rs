@@ -87,7 +87,7 @@ impl fmt::Display for ConflictReason {
                 )
             }
             ConflictReason::NotFinite(name) => {
-                write!(f, "{name:?} is NaN, infinite, or a count below 0, which cannot be added up")
+                write!(f, "{name:?} is NaN or infinite, which cannot be added up")
             }
             ConflictReason::Exemplar(name) => write!(
                 f,

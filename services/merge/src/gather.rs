@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use metrifold_model::{
     Annotations, Descriptor, DescriptorList, DoubleDouble, HOST_LABEL, Incarnation, Kind, Labels, MergeMode,
-    SeriesKey, SlotRule, Values, Worker,
+    SeriesKey, Values, Worker,
 };
 use metrifold_session::{Archived, Instant, Record, ShardSnapshot, Tombstone, is_dead};
 
@@ -55,7 +55,7 @@ struct Slot {
 fn slots(plan: &[PlannedSlot], values: &Values) -> impl Iterator<Item = Slot> {
     let mut timestamps = values.timestamps.iter().copied();
     plan.iter().zip(&values.slots).enumerate().map(move |(index, (plan, value))| {
-        let timestamp = if plan.rule == SlotRule::Stamped { timestamps.next().unwrap_or(0.0) } else { 0.0 };
+        let timestamp = if plan.is_timestamped { timestamps.next().unwrap_or(0.0) } else { 0.0 };
         Slot { plan: *plan, index, value: *value, timestamp }
     })
 }
@@ -141,7 +141,7 @@ impl<'a, 't> Gather<'a, 't> {
             match slot.plan.mode {
                 MergeMode::Sum => {
                     let base = if slot.plan.ends_with_worker { 0.0 } else { record.base.slot(slot.index) };
-                    self.count(slot, base);
+                    self.add(slot.plan.series, DoubleDouble::difference(slot.value, base));
                     self.table.begin(slot.plan.group, annotations.created(slot.index));
                 }
                 _ if annotations.is_removed(slot.index) => {}
@@ -221,13 +221,6 @@ impl<'a, 't> Gather<'a, 't> {
             labels.set(HOST_LABEL, worker.instance.as_str());
         }
         labels
-    }
-
-    /// Adds what a source counted since its base. What no door would have taken is left out and named.
-    fn count(&mut self, slot: Slot, base: f64) {
-        let is_sound = [slot.value, base].iter().all(|value| slot.plan.rule.allows(*value));
-        let counted = DoubleDouble::difference(slot.value, base);
-        self.add(slot.plan.series, if is_sound { counted } else { DoubleDouble::from(f64::NAN) });
     }
 
     /// Adds to a sum. What is not finite is left out and named.

@@ -3,8 +3,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use metrifold_model::{
-    DescriptorHash, DescriptorList, Exemplar, Kind, Labels, Marks, MergeMode, SeriesKey, SlotRule, Worker,
-    earlier,
+    DescriptorHash, DescriptorList, Exemplar, Kind, Labels, Marks, MergeMode, SeriesKey, Worker, earlier,
 };
 use metrifold_session::{Archive, Archived};
 
@@ -35,8 +34,7 @@ pub(crate) struct PlannedSlot {
     pub(crate) mode: MergeMode,
     /// The series ends with its worker: it counts only while that lives, and no part of it is ever archived.
     pub(crate) ends_with_worker: bool,
-    /// What it may hold.
-    pub(crate) rule: SlotRule,
+    pub(crate) is_timestamped: bool,
     /// The merged series; not used by per-worker slots, which have one per worker.
     pub(crate) series: SeriesIndex,
     /// That series' group; not used either.
@@ -133,7 +131,7 @@ impl Table {
             slots.push(PlannedSlot {
                 mode,
                 ends_with_worker: descriptor.ends_with_worker(&options.per_worker_labels),
-                rule: descriptor.rule(),
+                is_timestamped: descriptor.kind.is_timestamped(),
                 series,
                 group: self.series.get(series).map_or(GroupIndex::MAX, |series| series.group),
             });

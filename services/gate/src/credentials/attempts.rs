@@ -42,6 +42,19 @@ impl fmt::Display for Origin {
     }
 }
 
+impl Origin {
+    /// Whether it is a process of this host.
+    pub(crate) fn is_this_host(self) -> bool {
+        match self {
+            Origin::Address(IpAddr::V4(address)) => address.is_loopback(),
+            // The network of ::1, which nobody else has.
+            Origin::Address(IpAddr::V6(network)) => network.is_unspecified(),
+            Origin::Socket => true,
+            Origin::Crowd => false,
+        }
+    }
+}
+
 impl From<IpAddr> for Origin {
     fn from(address: IpAddr) -> Self {
         let network = |bits: u128| IpAddr::V6(Ipv6Addr::from_bits(bits & (u128::MAX << 64)));

@@ -108,6 +108,12 @@ impl Web {
         self.users.is_empty() && self.tokens.is_empty()
     }
 
+    /// Whether everybody who comes in over TLS has shown a certificate.
+    pub(crate) fn asks_for_certificates(&self) -> bool {
+        let demand = [ClientAuth::RequireAnyClientCert, ClientAuth::RequireAndVerifyClientCert];
+        self.tls.as_ref().is_some_and(|tls| demand.contains(&tls.client_auth))
+    }
+
     /// In one line, without secrets.
     pub(crate) fn summary(&self) -> String {
         let transport = match &self.tls {

@@ -56,6 +56,16 @@ pub(crate) const ALL: &[Key] = &[
         show: |of| optional(of.http.unix_socket.as_ref().map(|path| path.display())),
     },
     Key {
+        name: "ingest.allow_anonymous",
+        form: "true | false",
+        help: "Take pushes from other hosts though nobody is asked for credentials. Otherwise a server without users, tokens or client \
+               certificates takes those of its own host only.",
+        flag: Some("allow-anonymous"),
+        variables: &[],
+        set: |to, text| truth(text).map(|value| to.ingest.allow_anonymous = value),
+        show: |of| of.ingest.allow_anonymous.to_string(),
+    },
+    Key {
         name: "web.config_file",
         form: "PATH",
         help: "A `web.config.yml` as Prometheus's exporters read it: TLS, passwords, tokens, limits. Without one: \

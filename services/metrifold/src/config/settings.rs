@@ -25,6 +25,8 @@ pub struct Settings {
     pub http: HttpSection,
     /// `web.*`
     pub web: WebSection,
+    /// `ingest.*`
+    pub ingest: IngestSection,
     /// `store.*`
     pub store: StoreSection,
     /// `redis.*`
@@ -54,6 +56,13 @@ impl Default for HttpSection {
     fn default() -> Self {
         HttpSection { listen: SocketAddr::from(([127, 0, 0, 1], 9091)), unix_socket: None }
     }
+}
+
+/// Pushes from other processes.
+#[derive(Clone, Debug, Default)]
+pub struct IngestSection {
+    /// `ingest.allow_anonymous`
+    pub allow_anonymous: bool,
 }
 
 /// Who may come in: a file of rules, or certificate files alone.

@@ -101,13 +101,18 @@ pub(super) fn identity(role: Role, settings: &Settings) -> Identity {
     Identity {
         role: role.name(),
         version: env!("CARGO_PKG_VERSION"),
-        takes_pushes: role.takes_pushes(),
+        takes_pushes: takes_pushes(role, settings),
         shows_view: role.shows_view(),
         store: if redis.is_some() { "redis" } else { "embedded" },
         store_address: redis
             .map(ToString::to_string)
             .or_else(|| directory.map(|directory| directory.display().to_string())),
     }
+}
+
+/// A server that ends with the workers of one application is theirs alone, and they count in memory that it holds.
+pub(super) fn takes_pushes(role: Role, settings: &Settings) -> bool {
+    role.takes_pushes() && !settings.agent.exit_when_idle
 }
 
 /// The store of this process: Redis if it is set, else one of its own. A Redis that cannot be reached yet is waited

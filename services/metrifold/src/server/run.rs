@@ -33,7 +33,12 @@ pub(crate) async fn run(role: Role, settings: Settings, from: ReloadInputs) -> R
     if settings.exporter.sidecar_metrics {
         own.register(Box::new(SidecarMetrics::new(metrics.clone())?))?;
     }
-    let gate = Gate::open(settings.web.source(), settings.redis.namespace.clone(), metrics.clone())?;
+    let gate = Gate::open(
+        settings.web.source(),
+        settings.redis.namespace.clone(),
+        settings.ingest.allow_anonymous,
+        metrics.clone(),
+    )?;
     let observed = Observed::new(settings.redis.namespace.clone(), settings.ttl(), metrics.clone());
     let local_data_dir = settings.local_data_dir().filter(|_| role.watches_segments());
     let store = compose::open_store(&settings, local_data_dir.as_deref(), &metrics).await?;
@@ -55,12 +60,19 @@ pub(crate) async fn run(role: Role, settings: Settings, from: ReloadInputs) -> R
         .await
         .merge(metrifold_status::console(console))
         .merge(reload.route());
-    let (drain, is_tls) = (parts.drain(), gate.is_tls());
+    let (drain, is_tls, guard) = (parts.drain(), gate.is_tls(), gate.clone());
     parts.spawn(async move {
-        listeners.serve(gate, router, drain).await;
+        listeners.serve(guard, router, drain).await;
         Ok(())
     });
     announce(role, is_tls, address, &settings);
+    let is_reached = compose::takes_pushes(role, &settings) && !address.ip().is_loopback();
+    if is_reached && !gate.takes_pushes_from_elsewhere().await {
+        tracing::warn!(
+            "pushes are taken from this host only, since nobody is asked for credentials: give the server tokens \
+             (web.config_file), or set ingest.allow_anonymous"
+        );
+    }
     parts.until_drained().await
 }
 
@@ -217,7 +229,7 @@ async fn router(
         true => pages.merge(metrifold_exporter::build(exporter)),
         false => pages,
     };
-    match role.takes_pushes() {
+    match compose::takes_pushes(role, settings) {
         true => {
             let namespace = settings.redis.namespace.clone();
             let routes = metrifold_collector::guarded_ingest(store, namespace, Permit::push_of, is_serving);
