@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use metrifold_tests::{Watch, eventually, get, repository};
+use metrifold_tests::{Page, Watch, eventually, get, repository};
 
 use crate::{engine::Engine, panels, stack::Stack};
 
@@ -25,13 +25,17 @@ fn totals_of_the_stack_stay_exact_through_the_kill_of_every_service() -> Result<
 
 fn kill_every_service(run: &mut Run) -> Result<()> {
     run.everything_is_up()?;
-    let watch = Watch::start(&[run.stack.url("METRIFOLD_PORT", "/metrics")]);
+    let page = Page::new(run.stack.url("METRIFOLD_PORT", "/metrics"));
+    // That of an exporter which is killed as well.
+    let outage = page.outage();
+    let watch = Watch::start(&[page]);
     for service in ["redis", "collector-1", "collector-2", "exporter-1", "exporter-2", "prometheus"] {
         run.survives(service)?;
     }
     run.loses_an_interval_at_most_with_the_application()?;
     run.loses_nothing_by_an_orderly_stop_of_the_application()?;
     run.loses_what_was_not_acknowledged_at_most_with_the_worker()?;
+    drop(outage);
     watch.finish(50)?;
     run.never_went_down_for_prometheus()?;
     run.panels_have_answers()

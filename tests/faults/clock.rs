@@ -10,7 +10,10 @@ use anyhow::{Context, Result, ensure};
 use metrifold_tests::{Redis, eventually};
 use tempfile::{TempDir, tempdir};
 
-use crate::stack::{AMPLE, REFUSED_MAX, Settings, Stack};
+use crate::{
+    absence::Absence,
+    stack::{AMPLE, Settings, Stack},
+};
 
 /// Preloads libfaketime as Debian has it; `None` elsewhere. The C library comes right behind it: before the allocator
 /// that Debian's Redis uses, which asks for the time while libfaketime starts.
@@ -107,5 +110,5 @@ fn the_clock_of_redis_may_be_an_hour_off_and_jump() -> Result<()> {
         stack.wait_until_all_go_on()?;
         stack.wait_until_folded()?;
     }
-    stack.finish(REFUSED_MAX)
+    stack.finish(Absence::NONE)
 }

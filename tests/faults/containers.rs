@@ -3,7 +3,10 @@
 use anyhow::{Result, ensure};
 use metrifold_tests::{Redis, Scrape, contained};
 
-use crate::stack::{REFUSED_MAX, Settings, Stack};
+use crate::{
+    absence::Absence,
+    stack::{Settings, Stack},
+};
 
 /// Every worker has pid 1, each in a container: who it is, is its incarnation's affair. Their gauges are told apart by host.
 #[test]
@@ -29,5 +32,5 @@ fn workers_with_equal_pids_are_told_apart() -> Result<()> {
             "{live:?}"
         );
     }
-    stack.finish(REFUSED_MAX)
+    stack.finish(Absence::NONE)
 }

@@ -3,7 +3,10 @@
 use anyhow::{Context, Result, ensure};
 use metrifold_tests::{Scrape, eventually, get};
 
-use crate::stack::{AMPLE, REFUSED_MAX, TTL, on_redis};
+use crate::{
+    absence::Absence,
+    stack::{AMPLE, TTL, on_redis},
+};
 
 /// Pushes are refused and reported, folding goes on, and once there is room again nothing was lost.
 #[test]
@@ -33,5 +36,5 @@ fn a_full_redis_refuses_pushes_but_not_folds_and_loses_nothing() -> Result<()> {
     let number = stack.one_of_each()[0];
     stack.kill_worker(number)?;
     stack.wait_until_folded()?;
-    stack.finish(REFUSED_MAX)
+    stack.finish(Absence::NONE)
 }

@@ -2,13 +2,18 @@
 
 use std::{thread, time::Duration};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use metrifold_tests::{Link, Mode, Redis};
 
-use crate::stack::{Linked, REFUSED_MAX, Settings, Stack};
+use crate::{
+    absence::Absence,
+    stack::{Linked, Settings, Stack},
+};
 
-/// Longer than every time limit of a command or of an attempt to push.
-const LONG: Duration = Duration::from_secs(3);
+/// The time to live of a source here: less than trouble lasts.
+const TTL: Duration = Duration::from_secs(2);
+/// Longer than every time limit of a command or of an attempt to push; a source that cannot push is folded meanwhile.
+const LONG: Duration = Duration::from_secs(4);
 
 /// Everything that can happen to a link.
 pub(crate) const MODES: [Mode; 7] = [
@@ -21,60 +26,69 @@ pub(crate) const MODES: [Mode; 7] = [
     Mode::StopAfter(1000),
 ];
 
-/// All of it, one after another; all links at once.
-fn torment(links: &[&Link], stack: &Stack) -> Result<()> {
-    for mode in MODES {
-        links.iter().for_each(|link| link.set(mode));
-        thread::park_timeout(LONG);
-        links.iter().for_each(|link| link.set(Mode::Pass));
-        stack.wait_until_all_go_on()?;
-        links.iter().for_each(|link| link.cut());
-    }
-    stack.wait_until_all_go_on()
-}
-
 pub(crate) fn url(link: &Link) -> String {
     format!("redis://127.0.0.1:{}", link.port())
 }
 
-fn between_collectors_and(linked: Linked) -> Result<()> {
+fn settings(redis: &Redis) -> Settings {
+    Settings::new(&redis.url()).set("METRIFOLD_WORKERS__TTL", &format!("{}s", TTL.as_secs()))
+}
+
+/// All of it between every two of these parties, one after another; at the same time something different on each.
+/// It must have made itself felt every time.
+fn torment(stack: &Stack, pairs: &[Vec<&Link>], absence: Absence) -> Result<()> {
+    for round in 0..MODES.len() {
+        let modes = || MODES.iter().cycle().skip(round);
+        for (links, mode) in pairs.iter().zip(modes()) {
+            links.iter().for_each(|link| link.set(*mode));
+        }
+        thread::park_timeout(LONG);
+        for (number, (links, mode)) in pairs.iter().zip(modes()).enumerate() {
+            let felt: usize = links.iter().map(|link| link.felt()).sum();
+            ensure!(felt > 0, "{mode:?} between the parties of number {number} was not felt");
+            links.iter().for_each(|link| link.set(Mode::Pass));
+        }
+        stack.wait_until_all_go_on()?;
+        stack.demand_view(absence)?;
+        pairs.iter().flatten().for_each(|link| link.cut());
+    }
+    stack.wait_until_all_go_on()
+}
+
+/// None of that concerns the view.
+#[test]
+fn between_those_that_push_and_collectors_and_redis() -> Result<()> {
     let redis = Redis::start()?;
-    let stack = Stack::start(Settings { linked: Some(linked), ..Settings::new(&redis.url()) })?;
-    torment(&stack.links.iter().collect::<Vec<_>>(), &stack)?;
-    stack.finish(REFUSED_MAX)
+    let writers = Link::to(redis.port())?;
+    let linked = vec![Linked::Workers, Linked::Agent];
+    let stack = Stack::start(Settings { linked, writers_url: url(&writers), ..settings(&redis) })?;
+    let pairs: Vec<_> = stack.links.iter().chain([&writers]).map(|link| vec![link]).collect();
+    torment(&stack, &pairs, Absence::NONE)?;
+    stack.finish(Absence::NONE)
 }
 
+/// The view goes on, though who asks for it may not hear of it.
 #[test]
-fn between_workers_and_collectors() -> Result<()> {
-    between_collectors_and(Linked::Workers)
-}
-
-#[test]
-fn between_agent_and_collector() -> Result<()> {
-    between_collectors_and(Linked::Agent)
-}
-
-/// A Redis, some of whose clients reach it by a link.
-fn between_redis_and(clients: impl FnOnce(Settings, String) -> Settings, gap_max: Duration) -> Result<()> {
+fn between_servers_and_redis_and_between_scraper_and_exporters() -> Result<()> {
     let redis = Redis::start()?;
-    let link = Link::to(redis.port())?;
-    let stack = Stack::start(clients(Settings::new(&redis.url()), url(&link)))?;
-    torment(&[&link], &stack)?;
-    stack.finish(gap_max)
+    let (collectors, agent) = (Link::to(redis.port())?, Link::to(redis.port())?);
+    let agent_url = Some(url(&agent));
+    let linked = vec![Linked::Scraper];
+    let collectors_url = url(&collectors);
+    let stack = Stack::start(Settings { linked, collectors_url, agent_url, ..settings(&redis) })?;
+    let pairs = [vec![&collectors], vec![&agent], stack.page_links.iter().collect()];
+    let outages = stack.outages();
+    torment(&stack, &pairs, Absence::unanswered(LONG))?;
+    drop(outages);
+    stack.finish(Absence::NONE)
 }
 
-#[test]
-fn between_direct_writers_and_redis() -> Result<()> {
-    between_redis_and(|settings, writers_url| Settings { writers_url, ..settings }, REFUSED_MAX)
-}
-
-#[test]
-fn between_collectors_and_redis() -> Result<()> {
-    between_redis_and(|settings, collectors_url| Settings { collectors_url, ..settings }, REFUSED_MAX)
-}
-
+/// While that link is down there is no view.
 #[test]
 fn between_exporters_and_redis() -> Result<()> {
-    // While the link is down there is no view.
-    between_redis_and(|settings, exporters_url| Settings { exporters_url, ..settings }, REFUSED_MAX + LONG)
+    let redis = Redis::start()?;
+    let exporters = Link::to(redis.port())?;
+    let stack = Stack::start(Settings { exporters_url: url(&exporters), ..settings(&redis) })?;
+    torment(&stack, &[vec![&exporters]], Absence::refused(LONG) + Absence::RECONNECTED)?;
+    stack.finish(Absence::NONE)
 }

@@ -2,8 +2,9 @@
 //!
 //! Every test has at least twenty workers with ledgers of their own, two collectors and two exporters that are scraped
 //! in turn. It ends with the workers in order, and demands exact totals at the end, no decrease by one bit at any
-//! sample in between, and no time without a view that is longer than the bound it states.
+//! sample in between, and after each fault no time without a view that is longer than the bound it states.
 
+mod absence;
 mod clock;
 mod cluster;
 mod containers;

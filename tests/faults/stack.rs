@@ -8,23 +8,24 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use metrifold_tests::{
-    Link, Process, Redis, Scrape, Server, Watch, contained, eventually, get, kill, rust_example, worker_words,
+    Link, Outage, Page, Process, Redis, Scrape, Server, Watch, contained, eventually, get, kill,
+    rust_example, worker_words,
 };
 use rustix::process::Signal;
 use tempfile::TempDir;
 
+use crate::absence::{Absence, GRACE, SETTLE};
+
 /// Time that anything may take that is expected to happen.
 pub(crate) const AMPLE: Duration = Duration::from_secs(60);
-/// How long a scrape may be refused after the store came back: a pass of a reaper (1 s), the grace of one without a
-/// memory (1 s), the settling (3 s), reconnecting (1 s), and as much again for two slow cores.
-pub(crate) const REFUSED_MAX: Duration = Duration::from_secs(10);
 /// The time to live of a source. Short, so that tests see it pass.
 pub(crate) const TTL: Duration = Duration::from_secs(4);
 
 /// Scrapes that must have succeeded, or a test has not watched anything.
 const SAMPLES_MIN: usize = 10;
 const NAMESPACE: &str = "faults";
-const EVENTS_PER_SECOND: &str = "200";
+/// What each worker counts.
+pub(crate) const EVENTS_PER_SECOND: u64 = 200;
 
 /// How a worker brings its values to the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,11 +53,15 @@ const WAYS: [Way; 20] = {
     ways
 };
 
-/// Who reaches the collectors by links that a test can trouble.
+/// Who reaches a server by links that a test can trouble.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Linked {
+    /// The collectors.
     Workers,
+    /// Its collector.
     Agent,
+    /// The exporters.
+    Scraper,
 }
 
 /// What differs between tests.
@@ -70,8 +75,10 @@ pub(crate) struct Settings {
     pub(crate) exporters_url: String,
     /// Where direct writers find Redis.
     pub(crate) writers_url: String,
-    /// Who reaches the collectors by [`Stack::links`].
-    pub(crate) linked: Option<Linked>,
+    /// Where the agent finds Redis, if it has no collector.
+    pub(crate) agent_url: Option<String>,
+    /// Who reaches servers by [`Stack::links`] and [`Stack::page_links`].
+    pub(crate) linked: Vec<Linked>,
     /// Whether each worker runs in namespaces of its own, as in a container: with pid 1, on a host of its own.
     pub(crate) contained: bool,
 }
@@ -79,9 +86,8 @@ pub(crate) struct Settings {
 impl Settings {
     pub(crate) fn new(redis_url: &str) -> Settings {
         let environment = vec![
-            // Twice the longest pause of a pusher.
-            ("METRIFOLD_STORE__SETTLE", "3s".to_owned()),
-            ("METRIFOLD_STORE__RESTORE_GRACE", "1s".to_owned()),
+            ("METRIFOLD_STORE__SETTLE", format!("{}s", SETTLE.as_secs())),
+            ("METRIFOLD_STORE__RESTORE_GRACE", format!("{}s", GRACE.as_secs())),
             ("METRIFOLD_WORKERS__TTL", format!("{}s", TTL.as_secs())),
             ("METRIFOLD_AGENT__PUSH_INTERVAL", "200ms".to_owned()),
         ];
@@ -91,7 +97,8 @@ impl Settings {
             collectors_url: url(),
             exporters_url: url(),
             writers_url: url(),
-            linked: None,
+            agent_url: None,
+            linked: Vec::new(),
             contained: false,
         }
     }
@@ -159,6 +166,8 @@ pub(crate) struct Stack {
     pub(crate) agent: Server,
     /// To each collector, if somebody is to use them.
     pub(crate) links: Vec<Link>,
+    /// From the scraper to each exporter, if it is to use them.
+    pub(crate) page_links: Vec<Link>,
     pub(crate) workers: Vec<Worker>,
     /// Of the workers that ended.
     truth: Truth,
@@ -179,20 +188,17 @@ impl Stack {
             (0..2).map(|number| settings.server(role, number, directory.path())).collect()
         };
         let (collectors, exporters) = (roles("collector")?, roles("exporter")?);
-        let links = match settings.linked {
-            Some(_) => {
-                collectors.iter().map(|collector| Link::to(collector.port()?)).collect::<Result<_>>()?
-            }
-            None => Vec::new(),
-        };
-        let upstream = settings.door(Linked::Agent, &collectors, &links, 0);
-        let agent = settings.agent(&upstream, directory.path())?;
+        let links = settings.links(&[Linked::Workers, Linked::Agent], &collectors)?;
+        let page_links = settings.links(&[Linked::Scraper], &exporters)?;
+        let collector = settings.door(Linked::Agent, &collectors, &links, 0);
+        let agent = settings.agent(settings.agent_url.as_ref().unwrap_or(&collector), directory.path())?;
         let mut stack = Stack {
             settings,
             collectors,
             exporters,
             agent,
             links,
+            page_links,
             workers: Vec::new(),
             truth: Truth::default(),
             started: 0,
@@ -206,12 +212,28 @@ impl Stack {
         for worker in &stack.workers {
             worker.wait_for_acknowledged(1)?;
         }
-        let urls: Vec<_> = stack.exporters.iter().map(Server::metrics).collect();
-        for url in &urls {
-            eventually("a view is served", AMPLE, || Scrape::of(url))?;
+        let pages = stack.pages();
+        for page in &pages {
+            eventually("a view is served", AMPLE, || Scrape::of(page.url()))?;
         }
-        stack.watch = Some(Watch::start(&urls));
+        stack.watch = Some(Watch::start(&pages));
         Ok(stack)
+    }
+
+    /// As the scraper sees them.
+    fn pages(&self) -> Vec<Page> {
+        let by_link =
+            |(link, page): (&Link, Page)| page.at(format!("http://127.0.0.1:{}/metrics", link.port()));
+        let pages = self.exporters.iter().map(Server::page);
+        match self.page_links.is_empty() {
+            true => pages.collect(),
+            false => self.page_links.iter().zip(pages).map(by_link).collect(),
+        }
+    }
+
+    /// As long as these live, the scraper may get no answer.
+    pub(crate) fn outages(&self) -> Vec<Outage> {
+        self.exporters.iter().map(|exporter| exporter.page().outage()).collect()
     }
 
     fn spawn(&mut self, way: Way) -> Result<Worker> {
@@ -231,7 +253,8 @@ impl Stack {
             false => Command::new(program),
         };
         command
-            .args(["--target", &target, "--rate", EVENTS_PER_SECOND, "--flush-every", "100ms", "--ledger"])
+            .args(["--target", &target, "--rate", &EVENTS_PER_SECOND.to_string()])
+            .args(["--flush-every", "100ms", "--ledger"])
             .arg(&ledger)
             .env("METRIFOLD_NAMESPACE", NAMESPACE)
             .env("METRIFOLD_PUSH_INTERVAL", "200ms");
@@ -246,17 +269,19 @@ impl Stack {
     }
 
     /// SIGKILLs a worker and starts another one in its place. What it had counted but not yet brought into safety may
-    /// be lost with it, as the manual's bound for a process that pushes for itself, or gathers by itself, says.
-    pub(crate) fn kill_worker(&mut self, number: usize) -> Result<()> {
+    /// be lost with it, as the manual's bound for a process that pushes for itself, or gathers by itself, says. Returns what
+    /// its ledger said last.
+    pub(crate) fn kill_worker(&mut self, number: usize) -> Result<[u64; 3]> {
         let worker = &mut self.workers[number];
         worker.signal(Signal::KILL)?;
         worker.process.wait(AMPLE)?;
-        let [started, _, acknowledged] = worker.words()?;
+        let words = worker.words()?;
+        let [started, _, acknowledged] = words;
         self.truth.least += acknowledged;
         self.truth.most += started;
         let way = worker.way;
         self.workers[number] = self.spawn(way)?;
-        Ok(())
+        Ok(words)
     }
 
     /// Signals everything that pushes: workers and agent.
@@ -294,6 +319,13 @@ impl Stack {
             })?;
         }
         Ok(())
+    }
+
+    /// Demands that since the last demand, or the start, there was no time without a view that is longer than this.
+    pub(crate) fn demand_view(&self, absence: Absence) -> Result<()> {
+        let gap = self.watch.as_ref().context("the watch runs from the start")?.gap();
+        println!("{gap:?}");
+        absence.check(gap).with_context(|| self.exporters_say())
     }
 
     /// Waits until everybody who died is folded.
@@ -350,8 +382,8 @@ impl Stack {
     }
 
     /// Ends all workers in order, and demands: nothing of theirs is lost, both exporters show what the ledgers say,
-    /// nothing ever went down, and at no time was there no view for longer than `gap_max`.
-    pub(crate) fn finish(mut self, gap_max: Duration) -> Result<()> {
+    /// nothing ever went down, and since the last demand there was no time without a view that is longer than this.
+    pub(crate) fn finish(mut self, absence: Absence) -> Result<()> {
         for worker in &self.workers {
             worker.signal(Signal::TERM)?;
         }
@@ -378,8 +410,7 @@ impl Stack {
             check(&Scrape::of(&exporter.metrics())?, truth)?;
         }
         println!("{truth:?}, {watched:?}");
-        ensure!(watched.gap <= gap_max, "no view for {:?}, at most {gap_max:?} was promised", watched.gap);
-        Ok(())
+        absence.check(watched.gap).with_context(|| self.exporters_say())
     }
 }
 
@@ -398,9 +429,15 @@ impl Settings {
         Server::with("agent", &arguments, &self.environment(), directory)
     }
 
+    /// To each of these servers, if one of those is to use them.
+    fn links(&self, users: &[Linked], servers: &[Server]) -> Result<Vec<Link>> {
+        let are_used = users.iter().any(|user| self.linked.contains(user));
+        servers.iter().filter(|_| are_used).map(|server| Link::to(server.port()?)).collect()
+    }
+
     /// Where somebody reaches a collector.
     fn door(&self, who: Linked, collectors: &[Server], links: &[Link], number: usize) -> String {
-        match self.linked == Some(who) {
+        match self.linked.contains(&who) {
             true => format!("http://127.0.0.1:{}", links[number].port()),
             false => collectors[number].url().to_owned(),
         }

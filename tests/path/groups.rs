@@ -39,7 +39,8 @@ fn totals_by_zone_outlive_every_worker_of_the_zone() -> Result<()> {
             let worker = Worker::start(&name, &url, 2_000, &variables, directory)?;
             let mut worker = worker.acknowledged(EVENTS_MIN, Duration::from_secs(30))?;
             if watches.is_empty() {
-                watches = [exporter.metrics(), by_zone.clone()].map(|url| Watch::start(&[url])).into();
+                watches =
+                    [exporter.page(), exporter.page().at(&by_zone)].map(|page| Watch::start(&[page])).into();
             }
             worker.end(Signal::KILL, Duration::from_secs(5))?;
             sum.iter_mut().zip(worker.words()?).for_each(|(sum, word)| *sum += word);

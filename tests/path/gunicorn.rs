@@ -3,7 +3,9 @@
 use std::{path::Path, time::Duration};
 
 use anyhow::{Result, ensure};
-use metrifold_tests::{Gunicorn, GunicornSettings, Ledger, Load, Redis, Scrape, Server, Watch, eventually};
+use metrifold_tests::{
+    Gunicorn, GunicornSettings, Ledger, Load, Page, Redis, Scrape, Server, Watch, eventually,
+};
 use tempfile::tempdir;
 
 use crate::truth::assert_exact;
@@ -23,7 +25,7 @@ fn drive(gunicorn: &Gunicorn, watched: &[String]) -> Result<()> {
         // A store that nobody has opened before is sealed, and then settles, for some seconds.
         eventually("the page is shown", Duration::from_secs(20), || Scrape::of(page))?;
     }
-    let watches: Vec<_> = watched.iter().map(|page| Watch::start(std::slice::from_ref(page))).collect();
+    let watches: Vec<_> = watched.iter().map(|page| Watch::start(&[Page::new(page)])).collect();
     kill_under_load(gunicorn, || gunicorn.kill_worker())?;
     for watch in watches {
         watch.finish(10)?;
@@ -114,7 +116,7 @@ fn gunicorn_through_collector_and_redis_is_exact_and_monotone() -> Result<()> {
     // The local server and the central exporter both have the whole truth here.
     drive(&gunicorn, &[exporter.metrics(), gunicorn.metrics()])?;
     assert_all(&exporter.metrics(), &gunicorn, directory.path())?;
-    let watch = Watch::start(&[exporter.metrics()]);
+    let watch = Watch::start(&[exporter.page()]);
     gunicorn.stop()?;
     eventually("no live worker is left", Duration::from_secs(30), || {
         let scrape = Scrape::of(&exporter.metrics())?;
@@ -151,7 +153,7 @@ fn gunicorn_is_exact_and_monotone_when_its_local_server_is_killed() -> Result<()
     let gunicorn = Gunicorn::start(directory.path(), &settings(false, &[("METRIFOLD_TARGET", &url)]))?;
     let page = exporter.metrics();
     eventually("the page is shown", Duration::from_secs(20), || Scrape::of(&page))?;
-    let watch = Watch::start(std::slice::from_ref(&page));
+    let watch = Watch::start(&[exporter.page()]);
     kill_under_load(&gunicorn, || {
         let server = gunicorn.local_server()?;
         kill_process(server)?;
@@ -174,15 +176,19 @@ fn a_local_server_that_is_killed_has_lost_nothing_of_workers_that_had_ended() ->
         Gunicorn::start(directory.path(), &settings(false, &[("METRIFOLD_AGENT__LINGER", "1s")]))?;
     let page = gunicorn.metrics();
     eventually("the page is shown", Duration::from_secs(20), || Scrape::of(&page))?;
-    let watch = Watch::start(std::slice::from_ref(&page));
+    let watched = Page::new(&page);
+    let watch = Watch::start(std::slice::from_ref(&watched));
     kill_under_load(&gunicorn, || {
         gunicorn.kill_worker()?;
         let server = gunicorn.local_server()?;
+        let outage = watched.outage();
         kill_process(server)?;
         eventually("another local server has come", Duration::from_secs(20), || {
             ensure!(gunicorn.local_server()? != server, "still the dead one's pid");
-            Ok(())
-        })
+            Scrape::of(&page)
+        })?;
+        drop(outage);
+        Ok(())
     })?;
     watch.finish(10)?;
     assert_all(&page, &gunicorn, directory.path())?;

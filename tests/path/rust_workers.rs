@@ -47,7 +47,7 @@ fn rust_workers_straight_to_redis_are_exact_and_monotone() -> Result<()> {
     let mut workers: Vec<Worker> =
         (0..WORKERS).map(|number| start(number, &redis.url(), directory.path())).collect::<Result<_>>()?;
     eventually("the namespace is shown", Duration::from_secs(20), || Scrape::of(&exporter.metrics()))?;
-    let watch = Watch::start(&[exporter.metrics()]);
+    let watch = Watch::start(&[exporter.page()]);
     for number in WORKERS..WORKERS + KILLS {
         let mut victim = workers.remove(0);
         victim.end(Signal::KILL, Duration::from_secs(5))?;
@@ -96,7 +96,7 @@ fn a_server_with_a_data_directory_may_be_killed_the_moment_a_worker_has_ended() 
     let mut truth = Truth::default();
     let mut workers: Vec<Worker> =
         (0..WORKERS).map(|number| start(number, &target, directory.path())).collect::<Result<_>>()?;
-    let watch = Watch::start(&[server.metrics()]);
+    let watch = Watch::start(&[server.page()]);
     for number in WORKERS..WORKERS + KILLS {
         let mut ending = workers.remove(0);
         ending.end(Signal::TERM, Duration::from_secs(20))?;

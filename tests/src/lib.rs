@@ -11,6 +11,7 @@ mod ledger;
 mod link;
 mod load;
 mod node;
+mod page;
 mod process;
 mod prometheus;
 mod redis;
@@ -25,13 +26,14 @@ pub use gunicorn::{Gunicorn, GunicornSettings};
 pub use ledger::{Ledger, worker_words};
 pub use link::{Link, Mode};
 pub use load::Load;
+pub use page::{Outage, Page};
 pub use process::{
     Process, binary, children, eventually, eventually_async, free_port, kill, python, repository,
     rust_example, skip,
 };
 pub use prometheus::Prometheus;
 pub use redis::Redis;
-pub use scrape::{Scrape, get};
+pub use scrape::{NoPage, Scrape, get};
 pub use sentinel::Sentinel;
 pub use server::Server;
-pub use watch::{Watch, Watched};
+pub use watch::{Gap, Watch, Watched};

@@ -40,6 +40,8 @@ pub struct Link {
 
 struct State {
     mode: Mode,
+    /// How often the mode has made itself felt.
+    felt: usize,
     connections: Vec<TcpStream>,
     is_over: bool,
 }
@@ -49,7 +51,12 @@ impl Link {
     pub fn to(port: u16) -> Result<Link> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let door = listener.local_addr()?;
-        let state = Arc::new(Mutex::new(State { mode: Mode::Pass, connections: Vec::new(), is_over: false }));
+        let state = Arc::new(Mutex::new(State {
+            mode: Mode::Pass,
+            felt: 0,
+            connections: Vec::new(),
+            is_over: false,
+        }));
         let shared = state.clone();
         thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
@@ -70,10 +77,17 @@ impl Link {
     /// From now on.
     pub fn set(&self, mode: Mode) {
         let mut state = lock(&self.state);
-        state.mode = mode;
+        (state.mode, state.felt) = (mode, 0);
         if mode == Mode::Refuse {
+            state.felt = state.connections.len();
             state.cut();
         }
+    }
+
+    /// How often the mode has made itself felt since it was set: ends of connections that were reset, pieces that came
+    /// late, pieces that were kept back, connections that were stopped half-way through a message.
+    pub fn felt(&self) -> usize {
+        lock(&self.state).felt
     }
 
     /// Resets every connection; new ones are welcome.
@@ -94,6 +108,11 @@ impl Drop for Link {
 }
 
 impl State {
+    /// Counts what a mode has done, unless there is another one by now.
+    fn feel(&mut self, mode: Mode) {
+        self.felt += usize::from(self.mode == mode);
+    }
+
     fn cut(&mut self) {
         // A reset and not an orderly end, once whoever pumps has woken up and let go. All are marked before any is
         // woken: a pump that wakes up looks at both of its ends.
@@ -112,6 +131,7 @@ fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
 
 fn connect(client: TcpStream, port: u16, shared: &Arc<Mutex<State>>) -> Result<()> {
     if lock(shared).mode == Mode::Refuse {
+        lock(shared).feel(Mode::Refuse);
         return Ok(set_socket_linger(&client, Some(Duration::ZERO))?);
     }
     let server = TcpStream::connect(("127.0.0.1", port))?;
@@ -156,16 +176,23 @@ fn pump(
         if count == 0 {
             return Ok(());
         }
+        let mut kept_back = None;
         loop {
             let mode = lock(shared).mode;
             match mode {
-                Mode::Mute if is_answer => thread::sleep(LOOK),
-                Mode::Pass | Mode::Mute => break to.write_all(&buffer[..count])?,
+                Mode::Pass => break to.write_all(&buffer[..count])?,
+                Mode::Mute if !is_answer => break to.write_all(&buffer[..count])?,
+                Mode::Stall | Mode::Mute => {
+                    if kept_back.replace(mode) != Some(mode) {
+                        lock(shared).feel(mode);
+                    }
+                    thread::sleep(LOOK);
+                }
                 Mode::Delay(span) => {
                     thread::sleep(span);
+                    lock(shared).feel(mode);
                     break to.write_all(&buffer[..count])?;
                 }
-                Mode::Stall => thread::sleep(LOOK),
                 Mode::StopAfter(bytes) => {
                     let left = allowance.filter(|(under, _)| *under == mode).map_or(bytes, |(_, left)| left);
                     to.write_all(&buffer[..count.min(left)])?;
@@ -173,6 +200,7 @@ fn pump(
                     if left >= count {
                         break;
                     }
+                    lock(shared).feel(mode);
                     // The rest of this message is lost, and with it the connection.
                     while lock(shared).mode == mode {
                         thread::sleep(LOOK);
@@ -239,6 +267,7 @@ mod tests {
             link.set(mode);
             stream.write_all(b"two")?;
             assert!(is_silent(&stream)?, "{mode:?}");
+            assert_eq!(link.felt(), 1, "{mode:?}");
             link.set(Mode::Pass);
             let mut late = [0; 3];
             stream.read_exact(&mut late)?;
@@ -253,6 +282,7 @@ mod tests {
         let stream = connect(&link)?;
         assert_eq!(ask(&stream, b"one")?, b"one");
         link.set(Mode::Refuse);
+        assert_eq!(link.felt(), 2, "both ends of one connection");
         let error = (&stream).read(&mut [0]).expect_err("a reset");
         assert_eq!(error.kind(), ErrorKind::ConnectionReset);
         let error = ask(&connect(&link)?, b"two").expect_err("a reset");
@@ -268,6 +298,7 @@ mod tests {
         link.set(Mode::StopAfter(2));
         assert_eq!(ask(&stream, b"one")?, b"on");
         assert!(is_silent(&stream)?);
+        assert_eq!(link.felt(), 1);
         link.set(Mode::Pass);
         assert_eq!((&stream).read(&mut [0])?, 0, "the rest is lost, and the connection with it");
         Ok(())

@@ -13,7 +13,23 @@ pub struct Scrape {
     pub types: BTreeMap<String, String>,
 }
 
-/// The body of a page; an error unless the status is 200.
+/// An answer that is no page.
+#[derive(Debug)]
+pub struct NoPage {
+    /// Its status.
+    pub status: u16,
+    description: String,
+}
+
+impl std::fmt::Display for NoPage {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(&self.description)
+    }
+}
+
+impl std::error::Error for NoPage {}
+
+/// The body of a page; [`NoPage`] unless the status is 200.
 pub fn get(url: &str) -> Result<String> {
     let mut response = ureq::get(url)
         .config()
@@ -23,7 +39,11 @@ pub fn get(url: &str) -> Result<String> {
         .call()
         .with_context(|| format!("GET {url}"))?;
     let body = response.body_mut().read_to_string()?;
-    ensure!(response.status() == 200, "GET {url}: {} {body}", response.status());
+    let status = response.status();
+    ensure!(
+        status == 200,
+        NoPage { status: status.as_u16(), description: format!("GET {url}: {status} {body}") }
+    );
     Ok(body)
 }
 

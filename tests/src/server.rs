@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use rustix::process::Signal;
 
 use crate::{
-    Scrape, get,
+    Outage, Page, Scrape, get,
     process::{Process, binary, eventually},
 };
 
@@ -18,6 +18,9 @@ use crate::{
 pub struct Server {
     process: Process,
     url: String,
+    page: Page,
+    /// From a kill until it listens again.
+    outage: Option<Outage>,
     name: String,
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
@@ -54,12 +57,14 @@ impl Server {
         let environment: Vec<_> = environment.iter().map(owned).collect();
         let process = spawn(name, &arguments, &environment, directory, &format!("{host}:0"))?;
         let url = listening(name, &process)?;
+        let page = Page::new(format!("{url}/metrics"));
         let (name, directory) = (name.to_owned(), directory.to_owned());
-        Ok(Server { process, url, name, arguments, environment, directory, starts: 1 })
+        Ok(Server { process, url, page, outage: None, name, arguments, environment, directory, starts: 1 })
     }
 
     /// Kills it by SIGKILL.
     pub fn kill(&mut self) -> Result<()> {
+        self.outage = Some(self.page.outage());
         self.process.signal(Signal::KILL)?;
         self.process.wait(Duration::from_secs(10))?;
         Ok(())
@@ -75,6 +80,7 @@ impl Server {
             let process = spawn(&name, &self.arguments, &self.environment, &self.directory, &listen)?;
             listening(&name, &process)?;
             self.process = process;
+            self.outage = None;
             Ok(())
         })
     }
@@ -92,7 +98,17 @@ impl Server {
 
     /// Where Prometheus scrapes.
     pub fn metrics(&self) -> String {
-        format!("{}/metrics", self.url)
+        self.page.url().to_owned()
+    }
+
+    /// The same, which knows when the server is killed.
+    pub fn page(&self) -> Page {
+        self.page.clone()
+    }
+
+    /// Whether it was killed and not started again.
+    pub fn is_killed(&self) -> bool {
+        self.outage.is_some()
     }
 
     /// What it says of itself.

@@ -39,7 +39,7 @@ pub(super) fn choose(random: &mut StdRng) -> Fault {
 pub(super) fn strike(fault: Fault, random: &mut StdRng, stack: &mut Stack) -> Result<()> {
     let (worker, server) = (random.random_range(0..stack.workers.len()), random.random_range(0..2));
     match fault {
-        Fault::KillWorker => stack.kill_worker(worker),
+        Fault::KillWorker => stack.kill_worker(worker).map(drop),
         Fault::PauseWorker => {
             let worker = &stack.workers[worker];
             worker.signal(Signal::STOP)?;

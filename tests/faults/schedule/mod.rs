@@ -13,7 +13,10 @@ use anyhow::{Context, Result};
 use metrifold_tests::contained;
 use rand::{RngExt, SeedableRng, rngs::StdRng, seq::IndexedRandom};
 
-use crate::stack::{Linked, REFUSED_MAX, Settings, Stack, TTL};
+use crate::{
+    absence::Absence,
+    stack::{Linked, Settings, Stack, TTL},
+};
 
 /// How long a fault that has no end of its own is held.
 const HELD: Duration = Duration::from_secs(3);
@@ -41,7 +44,7 @@ fn number(name: &str) -> Result<Option<u64>> {
 fn settings(url: &str, random: &mut StdRng) -> Settings {
     let contained = random.random_bool(0.5) && contained("probe", "true".as_ref()).is_some();
     let linked = *[Linked::Workers, Linked::Agent].choose(random).expect("there are two");
-    Settings { contained, linked: Some(linked), ..Settings::new(url) }
+    Settings { contained, linked: vec![linked], ..Settings::new(url) }
         .set("METRIFOLD_WORKERS__HOST_LABEL", "true")
 }
 
@@ -72,5 +75,6 @@ fn run<P: Place>(rounds: u64, start: impl FnOnce(&mut StdRng) -> Result<(P, Stac
         }
     }
     stack.wait_until_all_go_on()?;
-    stack.finish(REFUSED_MAX * 2 + TTL + P::OUTAGE_MAX)
+    let outage = Absence::refused(TTL + P::OUTAGE_MAX);
+    stack.finish(Absence::RESTORED + Absence::RESTORED + Absence::RESTARTED + outage)
 }

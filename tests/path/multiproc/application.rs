@@ -1,7 +1,9 @@
 //! An application with several processes, as people run it.
 
 use anyhow::{Context, Result, ensure};
-use metrifold_tests::{Ledger, Load, Process, Scrape, Watch, children, eventually, free_port, get, kill};
+use metrifold_tests::{
+    Ledger, Load, Page, Process, Scrape, Watch, children, eventually, free_port, get, kill,
+};
 use rustix::process::Signal;
 
 use super::{PATIENCE, site::Site};
@@ -78,7 +80,10 @@ impl Application {
         mut kill_servers: impl FnMut() -> Result<()>,
     ) -> Result<()> {
         // They may be views of different stores, so each is held to its own past.
-        let watches: Vec<_> = pages.iter().map(|page| Watch::start(std::slice::from_ref(page))).collect();
+        let watched: Vec<_> = pages.iter().map(Page::new).collect();
+        // Their servers are killed, whichever there are, and come back.
+        let outages: Vec<_> = watched.iter().map(Page::outage).collect();
+        let watches: Vec<_> = watched.iter().map(|page| Watch::start(std::slice::from_ref(page))).collect();
         let load = Load::start(&self.url, 3);
         for number in 1..=KILLS {
             wait_until_answered(&load, number * REQUESTS_PER_KILL)?;
@@ -92,6 +97,7 @@ impl Application {
         for page in pages {
             assert_exact(page, ledger, KILLS)?;
         }
+        drop(outages);
         watches.into_iter().try_for_each(|watch| watch.finish(10).map(drop))
     }
 

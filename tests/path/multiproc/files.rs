@@ -47,7 +47,7 @@ fn a_file_that_is_opened_while_it_is_removed_loses_nothing() -> Result<()> {
     eprintln!("seed {seed}");
     let mut command = site.command("python", &["reopen.py", "8", "20", &seed.to_string()])?;
     let mut reopening = Process::start("reopen", &mut command, site.home.path())?;
-    let watch = Watch::start(&[site.sidecar.metrics()]);
+    let watch = Watch::start(&[site.sidecar.page()]);
     for removed in [3.0, 3.0] {
         eventually("files are removed", PATIENCE, || {
             let count = site.own("metrifold_multiproc_files_removed_total")?;
@@ -80,7 +80,7 @@ fn a_file_that_is_opened_while_it_is_removed_loses_nothing() -> Result<()> {
 fn a_directory_that_is_wiped_at_a_start_keeps_its_totals() -> Result<()> {
     let mut site = Site::start(&[])?;
     let mut expected = 0.0;
-    let watch = Watch::start(&[site.sidecar.metrics()]);
+    let watch = Watch::start(&[site.sidecar.page()]);
     for is_running in [true, false, true] {
         let mut forks = site.forks(5)?;
         expected += 11.0;

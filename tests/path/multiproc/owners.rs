@@ -7,8 +7,8 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use metrifold_tests::{
-    Ledger, Process, Scrape, Watch, binary, children, contained, eventually, free_port, get, kill, python,
-    repository, skip,
+    Ledger, Page, Process, Scrape, Watch, binary, children, contained, eventually, free_port, get, kill,
+    python, repository, skip,
 };
 use rustix::process::Signal;
 use tempfile::{TempDir, tempdir};
@@ -146,7 +146,10 @@ fn start_container_again(
     are_left: impl Fn(usize) -> bool,
 ) -> Result<()> {
     let Some(container) = Container::new(variables)? else { return Ok(()) };
-    let watch = Watch::start(&[container.page()]);
+    let page = Page::new(container.page());
+    // The sidecar is killed with its container.
+    let outage = page.outage();
+    let watch = Watch::start(&[page]);
     for life in 1..=LIVES {
         let running = container.start(&["forks.py", &FORKS.to_string()])?;
         container.wait_until_shown("forks_events_total", f64::from(life) * EVENTS_PER_LIFE)?;
@@ -160,6 +163,7 @@ fn start_container_again(
         running.kill_sidecar()?;
         container.wait_until_shown("forks_events_total", f64::from(life) * EVENTS_PER_LIFE)?;
     }
+    drop(outage);
     watch.finish(5)?;
     Ok(())
 }
@@ -179,7 +183,10 @@ fn a_container_with_the_same_pids_goes_on_while_files_are_cleaned_up() -> Result
 /// takes nobody for dead, removes nothing, and is exact. Method: lives of a container over one directory, each with the
 /// pids of the one before; `next_life` ends one and begins another.
 fn live_out_of_sight(url: &str, mut next_life: impl FnMut() -> Result<()>) -> Result<()> {
-    let watch = Watch::start(&[format!("{url}/metrics")]);
+    let page = Page::new(format!("{url}/metrics"));
+    // It may still be starting.
+    let mut outage = Some(page.outage());
+    let watch = Watch::start(&[page]);
     let own = |series: &str| -> Result<f64> {
         Ok(Scrape::parse(&get(&format!("{url}/-/metrics"))?)?.value(series))
     };
@@ -191,6 +198,7 @@ fn live_out_of_sight(url: &str, mut next_life: impl FnMut() -> Result<()>) -> Re
             ensure!(shown == expected, "{shown} of {expected}");
             Ok(())
         })?;
+        drop(outage.take());
         let before = own(PASSES)?;
         eventually("the sidecar has looked", PATIENCE, || {
             ensure!(own(PASSES)? >= before + 3.0, "not often enough");
@@ -278,7 +286,10 @@ fn use_pids_again(variables: &[(&'static str, &'static str)], are_kept: bool) ->
     let seed: u16 = rand::random();
     eprintln!("seed {seed}");
     let life = container.start(&["reopen.py", &PIDS.to_string(), "8", &seed.to_string(), "pids"])?;
-    let watch = Watch::start(&[container.page()]);
+    let page = Page::new(container.page());
+    // The sidecar is killed now and then.
+    let outage = page.outage();
+    let watch = Watch::start(&[page]);
     for _ in 0..2 {
         eventually("files are done with", PATIENCE, || {
             let count = container.own("metrifold_multiproc_files_finished_total")?;
@@ -299,6 +310,7 @@ fn use_pids_again(variables: &[(&'static str, &'static str)], are_kept: bool) ->
     container.wait_until_counters(&|files| files == files_left)?;
     life.kill_sidecar()?;
     container.wait_until_shown("reopened_total", events)?;
+    drop(outage);
     watch.finish(10)?;
     Ok(())
 }

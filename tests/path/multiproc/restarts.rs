@@ -17,7 +17,7 @@ const REQUESTS: u64 = 200;
 /// killed, and comes back when the application is there. What is shown may never go down.
 fn restart_under_load(site: &mut Site) -> Result<()> {
     let page = site.sidecar.metrics();
-    let watch = Watch::start(std::slice::from_ref(&page));
+    let watch = Watch::start(&[site.sidecar.page()]);
     for number in 1..=STARTS {
         if number == STARTS {
             site.sidecar.kill()?;
