@@ -35,14 +35,21 @@ pub struct Gap {
     pub refused: usize,
     /// Scrapes that were not answered, by a server that was known to be out of reach.
     pub unanswered: usize,
-    /// Longest time without a scrape that succeeded, at any of the addresses.
+    /// Longest time between two scrapes of one address that succeeded, with others in between that did not.
     pub longest: Duration,
+}
+
+/// Of one address.
+struct Address {
+    /// When a scrape succeeded last, or the first one began.
+    last: Instant,
+    /// Whether there was another one since.
+    is_failing: bool,
 }
 
 #[derive(Default)]
 struct Seen {
-    /// By address: when it last succeeded.
-    successes: BTreeMap<String, Instant>,
+    addresses: BTreeMap<String, Address>,
     gap: Gap,
     highest: BTreeMap<String, f64>,
     samples: usize,
@@ -86,6 +93,11 @@ impl Watch {
         lock(&self.seen).take_gap()
     }
 
+    /// Whether the last scrape of any address did not succeed.
+    pub fn is_failing(&self) -> bool {
+        lock(&self.seen).addresses.values().any(|address| address.is_failing)
+    }
+
     /// Ends the watch, once `samples_min` scrapes have succeeded; an error names everything that was wrong.
     pub fn finish(mut self, samples_min: usize) -> Result<Watched> {
         eventually("the watch has seen enough", DEADLINE, || {
@@ -114,14 +126,22 @@ fn lock(seen: &Mutex<Seen>) -> MutexGuard<'_, Seen> {
     seen.lock().expect("no panic under this lock")
 }
 
+impl Address {
+    /// How long it has been failing by now.
+    fn gap(&self) -> Duration {
+        if self.is_failing { self.last.elapsed() } else { Duration::ZERO }
+    }
+}
+
 impl Seen {
     fn take(&mut self, page: &Page, began: Instant, scrape: Result<Scrape>) {
-        let now = Instant::now();
-        let last = self.successes.entry(page.url().to_owned()).or_insert(began);
-        self.gap.longest = self.gap.longest.max(now - *last);
+        let first = Address { last: began, is_failing: false };
+        let address = self.addresses.entry(page.url().to_owned()).or_insert(first);
+        address.is_failing |= scrape.is_err();
+        self.gap.longest = self.gap.longest.max(address.gap());
         match scrape {
             Ok(scrape) => {
-                *last = now;
+                *address = Address { last: Instant::now(), is_failing: false };
                 self.samples += 1;
                 self.compare(page.url(), &scrape);
             }
@@ -149,7 +169,7 @@ impl Seen {
     }
 
     fn take_gap(&mut self) -> Gap {
-        let open = self.successes.values().map(Instant::elapsed).max().unwrap_or_default();
+        let open = self.addresses.values().map(Address::gap).max().unwrap_or_default();
         let mut gap = std::mem::take(&mut self.gap);
         gap.longest = gap.longest.max(open);
         gap

@@ -96,8 +96,9 @@ impl Reaper {
 
     async fn tend_namespaces(&mut self) -> Result<(), StoreError> {
         if self.is_failing {
-            // What was carried out and could not be kept would not be found due again.
-            self.store.check().await?;
+            // What was carried out and could not be kept would not be found due again. No more than that is asked: folding
+            // goes on in a store that is full, and in the shards beside one that fails.
+            self.store.catch_up().await?;
         }
         let mut namespaces: BTreeSet<_> = self.store.namespaces().await?.into_iter().collect();
         namespaces.insert(self.namespace.clone());

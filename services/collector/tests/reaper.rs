@@ -210,6 +210,7 @@ async fn a_loss_right_after_a_fold_does_not_empty_the_memory() -> Result<()> {
     Ok(())
 }
 
+/// Also one that is full, which no check would find in order: folding is what makes room.
 #[tokio::test]
 async fn a_store_that_fails_is_tended_again_afterwards() -> Result<()> {
     let store = Fragile::sealed();

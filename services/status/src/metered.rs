@@ -132,4 +132,8 @@ impl Store for MeteredStore {
     async fn check(&self) -> Result<(), StoreError> {
         self.counted("check", self.inner.check().await)
     }
+
+    async fn catch_up(&self) -> Result<(), StoreError> {
+        self.counted("catch_up", self.inner.catch_up().await)
+    }
 }

@@ -108,4 +108,10 @@ pub trait Store: Send + Sync + 'static {
 
     /// Whether the store can be read and written now; the error says why not.
     async fn check(&self) -> Result<(), StoreError>;
+
+    /// Tries again to keep what was carried out and could not be kept, as by a store whose disk was full. The error says
+    /// that it still cannot be; whether the store can be used otherwise, it does not say.
+    async fn catch_up(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
 }

@@ -26,7 +26,7 @@ pub(crate) struct Fragile {
     pub(crate) loses_all_after_commit: AtomicBool,
     /// The next commit is carried out and cannot be kept, as by an embedded store whose disk is full.
     pub(crate) cannot_keep: AtomicBool,
-    /// Something was carried out and is not kept, until [`Store::check`] tries again.
+    /// Something was carried out and is not kept, until [`Store::catch_up`] tries again.
     pub(crate) is_behind: AtomicBool,
 }
 
@@ -156,7 +156,12 @@ impl Store for Fragile {
         self.check_fails().map(|()| vec![Namespace::default()])
     }
 
+    /// Says nothing of whether the shard can be tended: a Redis that is full refuses here.
     async fn check(&self) -> Result<(), StoreError> {
+        Err(StoreError::Refused("it is full".into()))
+    }
+
+    async fn catch_up(&self) -> Result<(), StoreError> {
         self.check_fails()?;
         self.is_behind.store(false, Ordering::Relaxed);
         Ok(())

@@ -89,4 +89,8 @@ impl Store for ObservedStore {
     async fn check(&self) -> Result<(), StoreError> {
         self.observed.noted_whole(self.inner.check().await)
     }
+
+    async fn catch_up(&self) -> Result<(), StoreError> {
+        self.inner.catch_up().await
+    }
 }

@@ -217,6 +217,10 @@ impl Store for EmbeddedStore {
 
     /// Writes what could not be written before.
     async fn check(&self) -> Result<(), StoreError> {
+        self.catch_up().await
+    }
+
+    async fn catch_up(&self) -> Result<(), StoreError> {
         let Some(writer) = &self.writer else { return Ok(()) };
         for namespace in self.namespaces().await? {
             let ticket = {
