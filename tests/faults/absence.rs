@@ -10,7 +10,8 @@ pub(crate) const GRACE: Duration = Duration::from_secs(1);
 /// `store.settle` of the servers under test: twice the longest pause of a pusher.
 pub(crate) const SETTLE: Duration = Duration::from_secs(3);
 
-/// Each of two exporters is asked every 0.4 s; the rest is for two slow cores.
+/// Each of two exporters is asked every 0.4 s, so that much may lie between the end of a view and the scrape that misses
+/// it, and between its return and the scrape that finds it; the rest is for two slow cores.
 const SAMPLING: Duration = Duration::from_secs(2);
 /// The longest pause of a server between two attempts to connect, and the time limit of an attempt.
 const RECONNECTING: Duration = Duration::from_secs(2);
@@ -48,6 +49,11 @@ impl Absence {
     /// An exporter is out of reach for so long.
     pub(crate) const fn unanswered(span: Duration) -> Absence {
         Absence { refused: Duration::ZERO, unanswered: span }
+    }
+
+    /// The longest time in which scrapes may be answered by 503.
+    pub(crate) const fn refused_max(self) -> Duration {
+        self.refused
     }
 
     /// Demands that a gap is within this bound, and that nobody was refused who may not be.

@@ -11,8 +11,9 @@ use crate::{
     stack::{Settings, Stack},
 };
 
-/// What the Cluster itself needs: its node time-out (4 s), the vote and the promotion.
-pub(crate) const FAIL_OVER: Duration = Duration::from_secs(15);
+/// Much more than a healthy shard needs, and less than it would take if it had to wait for the other one's fail-over: the
+/// Cluster's node time-out (4 s), the vote and the promotion.
+const GOING_ON: Duration = Duration::from_secs(15);
 pub(crate) const SHARDS: u16 = 6;
 /// One for each master.
 pub(crate) const REPLICAS: usize = 3;
@@ -52,7 +53,7 @@ fn lose_a_master(signal: Signal) -> Result<()> {
     let began = Instant::now();
     cluster.signal(victim, signal)?;
     let lost = u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis())?;
-    eventually("all sources of the healthy shards go on", FAIL_OVER, || {
+    eventually("all sources of the healthy shards go on", GOING_ON, || {
         let oldest = oldest_pushes(&cluster, &healthy)?;
         ensure!(oldest.iter().all(|seen| *seen > lost), "heard of {oldest:?}, the master was lost at {lost}");
         Ok(())
@@ -62,7 +63,6 @@ fn lose_a_master(signal: Signal) -> Result<()> {
     ensure!(holder.is_none_or(|node| node == victim), "that was before anybody was promoted");
     cluster.wait_for_promotion(&key(0), victim)?;
     let failing_over = began.elapsed();
-    ensure!(failing_over < FAIL_OVER, "the Cluster itself needs {failing_over:?}");
     if signal == Signal::STOP {
         cluster.signal(victim, Signal::CONT)?;
     }

@@ -3,10 +3,11 @@
 use std::{thread, time::Duration};
 
 use anyhow::{Result, ensure};
-use metrifold_tests::{Link, Mode, Redis};
+use metrifold_tests::{Cluster, Link, Mode, Redis, Sentinel};
 
 use crate::{
     absence::Absence,
+    cluster::SHARDS,
     stack::{Linked, Settings, Stack},
 };
 
@@ -30,8 +31,8 @@ pub(crate) fn url(link: &Link) -> String {
     format!("redis://127.0.0.1:{}", link.port())
 }
 
-fn settings(redis: &Redis) -> Settings {
-    Settings::new(&redis.url()).set("METRIFOLD_WORKERS__TTL", &format!("{}s", TTL.as_secs()))
+fn settings(redis_url: &str) -> Settings {
+    Settings::new(redis_url).set("METRIFOLD_WORKERS__TTL", &format!("{}s", TTL.as_secs()))
 }
 
 /// All of it between every two of these parties, one after another; at the same time something different on each.
@@ -61,7 +62,7 @@ fn between_those_that_push_and_collectors_and_redis() -> Result<()> {
     let redis = Redis::start()?;
     let writers = Link::to(redis.port())?;
     let linked = vec![Linked::Workers, Linked::Agent];
-    let stack = Stack::start(Settings { linked, writers_url: url(&writers), ..settings(&redis) })?;
+    let stack = Stack::start(Settings { linked, writers_url: url(&writers), ..settings(&redis.url()) })?;
     let pairs: Vec<_> = stack.links.iter().chain([&writers]).map(|link| vec![link]).collect();
     torment(&stack, &pairs, Absence::NONE)?;
     stack.finish(Absence::NONE)
@@ -75,7 +76,7 @@ fn between_servers_and_redis_and_between_scraper_and_exporters() -> Result<()> {
     let agent_url = Some(url(&agent));
     let linked = vec![Linked::Scraper];
     let collectors_url = url(&collectors);
-    let stack = Stack::start(Settings { linked, collectors_url, agent_url, ..settings(&redis) })?;
+    let stack = Stack::start(Settings { linked, collectors_url, agent_url, ..settings(&redis.url()) })?;
     let pairs = [vec![&collectors], vec![&agent], stack.page_links.iter().collect()];
     let outages = stack.outages();
     torment(&stack, &pairs, Absence::unanswered(LONG))?;
@@ -88,7 +89,27 @@ fn between_servers_and_redis_and_between_scraper_and_exporters() -> Result<()> {
 fn between_exporters_and_redis() -> Result<()> {
     let redis = Redis::start()?;
     let exporters = Link::to(redis.port())?;
-    let stack = Stack::start(Settings { exporters_url: url(&exporters), ..settings(&redis) })?;
+    let stack = Stack::start(Settings { exporters_url: url(&exporters), ..settings(&redis.url()) })?;
     torment(&stack, &[vec![&exporters]], Absence::refused(LONG) + Absence::RECONNECTED)?;
+    stack.finish(Absence::NONE)
+}
+
+/// Also those to the sentinels, who are asked where the master is.
+#[test]
+fn between_everybody_and_redis_behind_sentinel() -> Result<()> {
+    let sentinel = Sentinel::linked()?;
+    let stack = Stack::start(settings(&sentinel.url()))?;
+    let all = [sentinel.links().iter().collect()];
+    torment(&stack, &all, Absence::refused(LONG) + Absence::RECONNECTED)?;
+    stack.finish(Absence::NONE)
+}
+
+#[test]
+fn between_everybody_and_a_cluster() -> Result<()> {
+    let cluster = Cluster::linked()?;
+    let settings = settings(&cluster.url()).set("METRIFOLD_REDIS__SHARDS", &SHARDS.to_string());
+    let stack = Stack::start(settings)?;
+    let all = [cluster.links().iter().collect()];
+    torment(&stack, &all, Absence::refused(LONG) + Absence::RECONNECTED)?;
     stack.finish(Absence::NONE)
 }

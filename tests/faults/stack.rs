@@ -321,9 +321,15 @@ impl Stack {
         Ok(())
     }
 
-    /// Demands that since the last demand, or the start, there was no time without a view that is longer than this.
+    /// Demands that there is a view again, and that since the last demand, or the start, there was no time without one that
+    /// is longer than this.
     pub(crate) fn demand_view(&self, absence: Absence) -> Result<()> {
-        let gap = self.watch.as_ref().context("the watch runs from the start")?.gap();
+        let watch = self.watch.as_ref().context("the watch runs from the start")?;
+        eventually("the view is watched again", AMPLE, || {
+            ensure!(!watch.is_failing(), "no view of an exporter");
+            Ok(())
+        })?;
+        let gap = watch.gap();
         println!("{gap:?}");
         absence.check(gap).with_context(|| self.exporters_say())
     }
@@ -339,10 +345,10 @@ impl Stack {
         })
     }
 
-    /// Waits until every server has read all that is in the store now, so that what a source which died pushed last
+    /// Waits until every server that runs has read all that is in the store now, so that what a source which died pushed last
     /// survives even a store that loses everything. (What nobody read before that is the bound of a total loss.)
     pub(crate) fn wait_until_remembered(&self) -> Result<()> {
-        for server in self.collectors.iter().chain(&self.exporters) {
+        for server in self.collectors.iter().chain(&self.exporters).filter(|server| !server.is_killed()) {
             let passes = || -> Result<f64> {
                 Ok(Scrape::parse(&get(&server.own_metrics())?)?.value("metrifold_reaper_passes_total"))
             };

@@ -1,59 +1,96 @@
 //! A Redis Cluster of three masters and three replicas.
 
-use std::{process::Command, time::Duration};
+use std::{path::Path, process::Command, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use rustix::process::Signal;
 use tempfile::TempDir;
 
 use crate::{
+    Link,
     node::Node,
     process::{eventually, free_port},
 };
 
 const DEADLINE: Duration = Duration::from_secs(60);
 
+fn start_node(number: usize, port: u16, settings: &[String], directory: &Path) -> Result<Node> {
+    let home = directory.join(format!("node-{number}"));
+    std::fs::create_dir_all(&home)?;
+    Node::server(&format!("node-{number}"), port, &home, settings, &[])
+}
+
+fn doors(ports: impl Iterator<Item = u16>) -> Vec<String> {
+    ports.map(|port| format!("127.0.0.1:{port}")).collect()
+}
+
 /// Six nodes.
 pub struct Cluster {
     nodes: Vec<Node>,
-    _directory: TempDir,
+    /// The settings of each.
+    settings: Vec<Vec<String>>,
+    /// To each node where the others say it is, if clients are to use them.
+    links: Vec<Link>,
+    directory: TempDir,
 }
 
 impl Cluster {
     /// Starts the nodes and waits until every master has its replica and every slot its master.
     pub fn start() -> Result<Cluster> {
+        Cluster::with(|_| Ok(None))
+    }
+
+    /// The same with links between clients and every node. Nodes hear of each other all the same, by the Cluster's bus.
+    pub fn linked() -> Result<Cluster> {
+        Cluster::with(|port| Link::to(port).map(Some))
+    }
+
+    fn with(link: impl Fn(u16) -> Result<Option<Link>>) -> Result<Cluster> {
         let directory = tempfile::tempdir()?;
-        let node = |number| -> Result<Node> {
+        let (mut nodes, mut settings, mut links) = (Vec::new(), Vec::new(), Vec::new());
+        for number in 0..6 {
             let port = free_port()?;
-            let home = directory.path().join(format!("node-{number}"));
-            std::fs::create_dir(&home)?;
+            let link = link(port)?;
             // The bus takes the port plus 10000 unless told otherwise, which may be taken or no port at all.
             let bus = free_port()?.to_string();
-            let settings = [
+            let announced = link.as_ref().map_or(port, Link::port).to_string();
+            let of_node = [
                 ["--cluster-enabled", "yes"],
                 ["--cluster-port", &bus],
+                ["--cluster-announce-port", &announced],
                 ["--cluster-node-timeout", "4000"],
                 ["--repl-diskless-sync-delay", "0"],
             ];
-            Node::server(&format!("node-{number}"), port, &home, settings.as_flattened(), &[])
-        };
-        let nodes: Vec<Node> = (0..6).map(node).collect::<Result<_>>()?;
-        let cluster = Cluster { nodes, _directory: directory };
+            let of_node: Vec<_> = of_node.as_flattened().iter().map(|word| (*word).to_owned()).collect();
+            nodes.push(start_node(number, port, &of_node, directory.path())?);
+            settings.push(of_node);
+            links.extend(link);
+        }
+        let cluster = Cluster { nodes, settings, links, directory };
         let mut create = Command::new("redis-cli");
-        create.args(["--cluster", "create"]).args(cluster.doors());
+        create.args(["--cluster", "create"]).args(doors(cluster.nodes.iter().map(|node| node.port)));
         let output = create.args(["--cluster-replicas", "1", "--cluster-yes"]).output()?;
         ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
         cluster.wait_until_whole(3)?;
         Ok(cluster)
     }
 
-    fn doors(&self) -> Vec<String> {
-        self.nodes.iter().map(|node| format!("127.0.0.1:{}", node.port)).collect()
+    /// Where the nodes say that they are.
+    fn announced(&self) -> Vec<u16> {
+        match self.links.is_empty() {
+            true => self.nodes.iter().map(|node| node.port).collect(),
+            false => self.links.iter().map(Link::port).collect(),
+        }
     }
 
     /// `redis-cluster://…` with all nodes.
     pub fn url(&self) -> String {
-        format!("redis-cluster://{}", self.doors().join(","))
+        format!("redis-cluster://{}", doors(self.announced().into_iter()).join(","))
+    }
+
+    /// Of [`Cluster::linked`].
+    pub fn links(&self) -> &[Link] {
+        &self.links
     }
 
     /// Waits until so many replicas are in step and every running node finds the Cluster in order.
@@ -84,7 +121,8 @@ impl Cluster {
             });
             if holds {
                 let port = words[1].split(['@', ':']).nth(1).context("no port")?;
-                return self.nodes.iter().position(|node| node.port.to_string() == port).context("unknown");
+                let mut announced = self.announced().into_iter();
+                return announced.position(|announced| announced.to_string() == port).context("unknown");
             }
         }
         anyhow::bail!("nobody holds {key}")
@@ -103,6 +141,19 @@ impl Cluster {
     /// Sends a signal to a node.
     pub fn signal(&self, node: usize, signal: Signal) -> Result<()> {
         self.nodes[node].process.signal(signal)
+    }
+
+    /// Kills a node by SIGKILL.
+    pub fn kill(&mut self, node: usize) -> Result<()> {
+        self.signal(node, Signal::KILL)?;
+        self.nodes[node].process.wait(DEADLINE).map(drop)
+    }
+
+    /// Starts it again after [`Cluster::kill`]: it comes back without what it held, as what the others take it for.
+    pub fn start_again(&mut self, node: usize) -> Result<()> {
+        let port = self.nodes[node].port;
+        self.nodes[node] = start_node(node, port, &self.settings[node], self.directory.path())?;
+        Ok(())
     }
 
     /// Waits until a key is held by another node than `former`.

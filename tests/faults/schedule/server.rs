@@ -1,20 +1,20 @@
 //! One Redis server: rows 3, 6, 8 and 9.
 
-use std::{thread, time::Duration};
+use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use metrifold_tests::{Link, Mode, Redis};
 use rand::{RngExt, rngs::StdRng, seq::IndexedRandom};
 use rustix::process::Signal;
 
-use super::{HELD, Place, run, settings};
+use super::{Place, RESTORED, run, settings};
 use crate::{
+    absence::Absence,
     clock::ClockedRedis,
     links::{MODES, url},
-    stack::{Settings, Stack, TTL},
+    stack::{Settings, Stack},
 };
 
-/// Those that lose acknowledged pushes come when all servers have read what the dead left.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Fault {
     Kill,
@@ -22,20 +22,10 @@ pub(super) enum Fault {
     Save,
     Flush,
     Fill,
-    TroubleLink,
-    JumpClock,
+    TroubleLink(Mode),
+    /// By so many hours.
+    JumpClock(&'static str),
 }
-
-const FAULTS: [Fault; 7] = [
-    Fault::Kill,
-    Fault::Pause,
-    Fault::Save,
-    Fault::Flush,
-    Fault::Fill,
-    Fault::TroubleLink,
-    // Last: not everywhere possible.
-    Fault::JumpClock,
-];
 
 struct Server {
     redis: ClockedRedis,
@@ -54,58 +44,72 @@ impl Server {
         let stack = Stack::start(Settings { collectors_url: url(&link), ..settings })?;
         Ok((Server { redis, link }, stack))
     }
+
+    fn command(&self, words: &[&str]) -> Result<()> {
+        let answer = self.redis.command(words)?;
+        ensure!(answer == "OK", "{words:?}: {answer}");
+        Ok(())
+    }
 }
 
 impl Place for Server {
     type Fault = Fault;
 
-    const OUTAGE_MAX: Duration = HELD;
-
-    fn faults(&self) -> Vec<Fault> {
-        let possible = FAULTS.len() - usize::from(!self.redis.can_jump());
-        FAULTS[..possible].to_vec()
+    fn choose(&self, random: &mut StdRng) -> Fault {
+        let mode = *MODES.choose(random).expect("there are modes");
+        let hours = ["-1h", "+0h", "+1h"].choose(random).expect("there are hours");
+        let mut faults =
+            vec![Fault::Kill, Fault::Pause, Fault::Save, Fault::Flush, Fault::Fill, Fault::TroubleLink(mode)];
+        if self.redis.can_jump() {
+            faults.push(Fault::JumpClock(hours));
+        }
+        *faults.choose(random).expect("there are faults")
     }
 
-    fn strike(&mut self, fault: Fault, random: &mut StdRng, stack: &mut Stack) -> Result<()> {
-        let redis: &mut Redis = &mut self.redis;
+    fn prepare(&mut self, _: Fault) -> Result<()> {
+        Ok(())
+    }
+
+    fn begin(&mut self, fault: Fault, _: &mut StdRng) -> Result<()> {
         match fault {
-            Fault::Kill => {
-                stack.wait_until_remembered()?;
-                redis.kill()?;
-                redis.start_again()
-            }
-            Fault::Pause => {
-                redis.process().signal(Signal::STOP)?;
-                thread::park_timeout(TTL);
-                redis.process().signal(Signal::CONT)
-            }
-            Fault::Save => {
-                ensure!(redis.command(&["SAVE"])?.trim() == "OK", "it saves");
+            Fault::Kill => self.redis.kill(),
+            Fault::Pause => self.redis.process().signal(Signal::STOP),
+            Fault::Save => self.command(&["SAVE"]),
+            Fault::Flush => self.command(&["FLUSHALL"]),
+            Fault::Fill => self.command(&["CONFIG", "SET", "maxmemory", "1"]),
+            Fault::TroubleLink(mode) => {
+                self.link.set(mode);
                 Ok(())
             }
-            Fault::Flush => {
-                stack.wait_until_remembered()?;
-                redis.command(&["FLUSHALL"]).map(drop)
-            }
-            Fault::Fill => {
-                redis.command(&["CONFIG", "SET", "maxmemory", "1"])?;
-                thread::park_timeout(TTL);
-                redis.command(&["CONFIG", "SET", "maxmemory", "0"]).map(drop)
-            }
-            Fault::TroubleLink => {
-                self.link.set(*MODES.choose(random).context("there are modes")?);
-                thread::park_timeout(HELD);
+            Fault::JumpClock(hours) => self.redis.jump(hours),
+        }
+    }
+
+    fn end(&mut self, fault: Fault) -> Result<()> {
+        let redis: &mut Redis = &mut self.redis;
+        match fault {
+            Fault::Kill => redis.start_again(),
+            Fault::Pause => redis.process().signal(Signal::CONT),
+            Fault::Fill => self.command(&["CONFIG", "SET", "maxmemory", "0"]),
+            Fault::TroubleLink(_) => {
                 self.link.set(Mode::Pass);
                 Ok(())
             }
-            Fault::JumpClock => {
-                self.redis.jump(["-1h", "+0h", "+1h"].choose(random).context("there are hours")?)
-            }
+            Fault::Save | Fault::Flush | Fault::JumpClock(_) => Ok(()),
+        }
+    }
+
+    fn absence(&self, fault: Fault, held: Duration) -> Absence {
+        match fault {
+            Fault::Kill => Absence::refused(held) + RESTORED,
+            Fault::Pause => Absence::refused(held) + Absence::RECONNECTED,
+            Fault::Flush => RESTORED,
+            Fault::Save | Fault::Fill | Fault::TroubleLink(_) | Fault::JumpClock(_) => Absence::NONE,
         }
     }
 }
 
 #[test]
 fn any_schedule_of_faults_ends_exact() -> Result<()> {
-    run(8, Server::start)
+    run(6, Server::start)
 }
