@@ -12,6 +12,7 @@ mod link;
 mod load;
 mod node;
 mod page;
+mod pressure;
 mod process;
 mod prometheus;
 mod redis;

@@ -12,7 +12,7 @@ use std::{
 
 use anyhow::{Result, ensure};
 
-use crate::{NoPage, Page, Scrape, eventually};
+use crate::{NoPage, Page, Scrape, eventually, pressure::Pressure};
 
 /// How long a watch may need to see enough.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -37,6 +37,8 @@ pub struct Gap {
     pub unanswered: usize,
     /// Longest time between two scrapes of one address that succeeded, with others in between that did not.
     pub longest: Duration,
+    /// For how much of all that time the machine had too few cores to judge anybody by.
+    pub starved: Duration,
 }
 
 /// Of one address.
@@ -51,6 +53,7 @@ struct Address {
 struct Seen {
     addresses: BTreeMap<String, Address>,
     gap: Gap,
+    pressure: Option<Pressure>,
     highest: BTreeMap<String, f64>,
     samples: usize,
     /// Whatever must not be: decreases, answers that are neither a page nor 503, servers that do not answer.
@@ -71,6 +74,7 @@ impl Watch {
     /// Starts to watch.
     pub fn start(pages: &[Page]) -> Watch {
         let (stop, seen) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(Seen::default())));
+        lock(&seen).pressure = Some(Pressure::start());
         let thread = thread::spawn({
             let (stop, seen, pages) = (stop.clone(), seen.clone(), pages.to_vec());
             move || {
@@ -172,6 +176,8 @@ impl Seen {
         let open = self.addresses.values().map(Address::gap).max().unwrap_or_default();
         let mut gap = std::mem::take(&mut self.gap);
         gap.longest = gap.longest.max(open);
+        let pressure = self.pressure.replace(Pressure::start());
+        gap.starved = pressure.map_or(Duration::ZERO, |pressure| pressure.starved());
         gap
     }
 }
