@@ -56,13 +56,12 @@ impl Absence {
         self.refused
     }
 
-    /// Demands that a gap is within this bound, and that nobody was refused who may not be. Where Redis itself has no core
-    /// to answer on within a second, which the kernel tells, a server may refuse without any other reason, for that time.
+    /// Demands that a gap is within this bound, and that nobody was refused who may not be. (Where Redis itself has no core to
+    /// answer on within a second, which the kernel tells, a server may refuse for that time without any other reason.)
     pub(crate) fn check(self, gap: Gap) -> Result<()> {
-        let longest = SAMPLING + self.refused + self.unanswered + gap.starved;
+        let longest = SAMPLING + self.refused + self.unanswered;
         ensure!(gap.longest <= longest, "no view for {:?}, at most {longest:?} is {self:?}", gap.longest);
-        let may_refuse = !self.refused.is_zero() || !gap.starved.is_zero();
-        ensure!(gap.refused == 0 || may_refuse, "{gap:?}: 503, where there is no reason for it");
+        ensure!(gap.refused == 0 || !self.refused.is_zero(), "{gap:?}: 503, where there is no reason for it");
         Ok(())
     }
 }

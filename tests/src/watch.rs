@@ -33,12 +33,13 @@ pub struct Watched {
 pub struct Gap {
     /// Scrapes that were answered by 503.
     pub refused: usize,
+    /// The same while the machine had no core to spare.
+    pub excused: usize,
     /// Scrapes that were not answered, by a server that was known to be out of reach.
     pub unanswered: usize,
-    /// Longest time between two scrapes of one address that succeeded, with others in between that did not.
+    /// Longest time between two scrapes of one address that succeeded, with others in between that did not, less the time
+    /// in which the machine had no core to spare.
     pub longest: Duration,
-    /// For how much of all that time the machine had too few cores to judge anybody by.
-    pub starved: Duration,
 }
 
 /// Of one address.
@@ -47,13 +48,14 @@ struct Address {
     last: Instant,
     /// Whether there was another one since.
     is_failing: bool,
+    /// Since the last that succeeded.
+    pressure: Pressure,
 }
 
 #[derive(Default)]
 struct Seen {
     addresses: BTreeMap<String, Address>,
     gap: Gap,
-    pressure: Option<Pressure>,
     highest: BTreeMap<String, f64>,
     samples: usize,
     /// Whatever must not be: decreases, answers that are neither a page nor 503, servers that do not answer.
@@ -74,7 +76,6 @@ impl Watch {
     /// Starts to watch.
     pub fn start(pages: &[Page]) -> Watch {
         let (stop, seen) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(Seen::default())));
-        lock(&seen).pressure = Some(Pressure::start());
         let thread = thread::spawn({
             let (stop, seen, pages) = (stop.clone(), seen.clone(), pages.to_vec());
             move || {
@@ -131,26 +132,32 @@ fn lock(seen: &Mutex<Seen>) -> MutexGuard<'_, Seen> {
 }
 
 impl Address {
-    /// How long it has been failing by now.
+    /// How long it has been failing by now, as far as it is to blame.
     fn gap(&self) -> Duration {
-        if self.is_failing { self.last.elapsed() } else { Duration::ZERO }
+        match self.is_failing {
+            true => self.last.elapsed().saturating_sub(self.pressure.starved()),
+            false => Duration::ZERO,
+        }
     }
 }
 
 impl Seen {
     fn take(&mut self, page: &Page, began: Instant, scrape: Result<Scrape>) {
-        let first = Address { last: began, is_failing: false };
+        let first = Address { last: began, is_failing: false, pressure: Pressure::start() };
         let address = self.addresses.entry(page.url().to_owned()).or_insert(first);
         address.is_failing |= scrape.is_err();
         self.gap.longest = self.gap.longest.max(address.gap());
         match scrape {
             Ok(scrape) => {
-                *address = Address { last: Instant::now(), is_failing: false };
+                *address = Address { last: Instant::now(), is_failing: false, pressure: Pressure::start() };
                 self.samples += 1;
                 self.compare(page.url(), &scrape);
             }
             Err(error) if error.downcast_ref::<NoPage>().is_some_and(|no| no.status == REFUSED) => {
-                self.gap.refused += 1;
+                match address.pressure.starved().is_zero() {
+                    true => self.gap.refused += 1,
+                    false => self.gap.excused += 1,
+                }
             }
             Err(error) if error.is::<ureq::Error>() && page.was_out_of_reach_since(began) => {
                 self.gap.unanswered += 1;
@@ -176,8 +183,6 @@ impl Seen {
         let open = self.addresses.values().map(Address::gap).max().unwrap_or_default();
         let mut gap = std::mem::take(&mut self.gap);
         gap.longest = gap.longest.max(open);
-        let pressure = self.pressure.replace(Pressure::start());
-        gap.starved = pressure.map_or(Duration::ZERO, |pressure| pressure.starved());
         gap
     }
 }
@@ -221,7 +226,7 @@ mod tests {
     #[test]
     fn a_refusal_is_no_complaint_but_counts() -> Result<()> {
         let watched = Watch::start(&[server([PAGE, (503, "settling"), PAGE])?]).finish(2)?;
-        assert_eq!((watched.gap.refused, watched.gap.unanswered), (1, 0));
+        assert_eq!((watched.gap.refused + watched.gap.excused, watched.gap.unanswered), (1, 0));
         Ok(())
     }
 
