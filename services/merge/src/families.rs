@@ -1,6 +1,6 @@
 //! From the merged column to families: every name once, everything in order.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use crate::{
     ConflictReason, Family, FamilyKind,
@@ -53,8 +53,8 @@ impl Layouts {
         let mut former = std::mem::take(&mut self.0);
         for members in present.chunk_by(|one, two| table.series[*one].family == table.series[*two].family) {
             let family = table.series[members[0]].family;
-            let layout = former.remove(&family).filter(|layout| layout.fits(members));
-            self.0.insert(family, layout.unwrap_or_else(|| Layout::new(table, members)));
+            let layout = former.remove(&family).filter(|layout| layout.fits(table, family, members));
+            self.0.insert(family, layout.unwrap_or_else(|| Layout::new(table, family, members)));
         }
     }
 
@@ -62,15 +62,24 @@ impl Layouts {
     fn claims<'a>(&'a self, table: &'a Table, conflicts: &mut Conflicts) -> Vec<(FamilyIndex, &'a Shown)> {
         let mut claims: Vec<(FamilyIndex, &Shown)> =
             self.0.iter().filter_map(|(family, layout)| Some((*family, layout.shown.as_ref()?))).collect();
-        claims.sort_by_key(|(family, shown)| (rank(shown.kind), &table.family_names[*family]));
-        let mut taken: HashSet<&str> = HashSet::new();
+        let is_dead = |family, shown: &Shown| !table.is_living(family, shown.kind);
+        claims.sort_by_key(|(family, shown)| {
+            (is_dead(*family, shown), rank(shown.kind), &table.family_names[*family])
+        });
+        // By name, whether the living have it.
+        let mut taken: HashMap<&str, bool> = HashMap::new();
         claims.retain(|(family, shown)| {
-            if let Some(name) = shown.exposed.iter().find(|name| taken.contains(name.as_str())) {
-                let reason = ConflictReason::NameTaken(name.clone());
-                conflicts.count(&table.family_names[*family], reason, shown.series.len());
+            let is_living = !is_dead(*family, shown);
+            let of_others = |name: &&String| taken.contains_key(name.as_str());
+            if let Some(name) = shown.exposed.iter().find(of_others) {
+                // As for kinds: what the dead had must give way without a word.
+                if is_living || !taken[name.as_str()] {
+                    let reason = ConflictReason::NameTaken(name.clone());
+                    conflicts.count(&table.family_names[*family], reason, shown.series.len());
+                }
                 return false;
             }
-            taken.extend(shown.exposed.iter().map(String::as_str));
+            taken.extend(shown.exposed.iter().map(|name| (name.as_str(), is_living)));
             true
         });
         claims

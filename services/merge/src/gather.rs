@@ -133,6 +133,9 @@ impl<'a, 't> Gather<'a, 't> {
         let is_live = !is_dead(record, now, self.options.ttl);
         let owner = Owner { is_live, incarnation, worker: &record.worker, is_shared: false };
         let plan = self.table.plan(&record.descriptors, &record.worker, self.options);
+        if is_live {
+            self.table.note_living(&plan);
+        }
         let annotations = &record.values.annotations;
         for slot in slots(&plan.slots, &record.values) {
             if slot.plan.ends_with_worker && !is_live {

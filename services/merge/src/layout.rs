@@ -8,7 +8,7 @@ use crate::{
     ConflictReason, Series,
     combine::Merged,
     names,
-    table::{GroupIndex, SeriesIndex, Table},
+    table::{FamilyIndex, GroupIndex, SeriesIndex, Table},
 };
 
 /// One step on the way from the merged column to a family's values.
@@ -30,6 +30,8 @@ enum Step {
 pub(crate) struct Layout {
     /// The series with values that this layout was made for.
     members: Vec<SeriesIndex>,
+    /// Their kinds, and whether living sources have the family under it.
+    kinds: Vec<(Kind, bool)>,
     /// What is shown; `None` if nothing can be.
     pub(crate) shown: Option<Shown>,
     /// What is left out, with the number of samples.
@@ -47,7 +49,8 @@ pub(crate) struct Shown {
     groups: Vec<GroupIndex>,
 }
 
-/// The place of a kind among kinds that claim one family: the lowest is shown.
+/// The place of a kind among kinds that claim one family: the lowest is shown, of those that living sources have, if there are
+/// any. What the dead had under another kind (before a deployment, mostly) is kept and not shown.
 ///
 /// Kinds that outlive their workers come first. Once such a kind has a value it always has, in a record, a tombstone or
 /// the archive, so that no death and no fold changes what is shown; "who came first" would, because a record's beginning
@@ -59,29 +62,37 @@ pub(crate) fn rank(kind: Kind) -> (bool, u8) {
 
 impl Layout {
     /// Whether this layout fits a family with values in exactly these series.
-    pub(crate) fn fits(&self, members: &[SeriesIndex]) -> bool {
+    pub(crate) fn fits(&self, table: &Table, family: FamilyIndex, members: &[SeriesIndex]) -> bool {
+        let mut kinds = self.kinds.iter();
         self.members == members
+            && (self.kinds.len() < 2
+                || kinds.all(|(kind, is_living)| table.is_living(family, *kind) == *is_living))
     }
 
     /// Lays out the family of these series, which are sorted by key.
-    pub(crate) fn new(table: &Table, members: &[SeriesIndex]) -> Layout {
+    pub(crate) fn new(table: &Table, family: FamilyIndex, members: &[SeriesIndex]) -> Layout {
         let mut left_out: BTreeMap<ConflictReason, usize> = BTreeMap::new();
-        let mut by_kind: BTreeMap<(bool, u8), Vec<SeriesIndex>> = BTreeMap::new();
+        let is_living = |kind| table.is_living(family, kind);
+        let mut by_kind: BTreeMap<(bool, (bool, u8)), Vec<SeriesIndex>> = BTreeMap::new();
         for member in members {
+            let kind = table.kind(*member);
             match &table.series[*member].refusal {
                 Some(reason) => *left_out.entry(reason.clone()).or_default() += 1,
-                None => by_kind.entry(rank(table.kind(*member))).or_default().push(*member),
+                None => by_kind.entry((!is_living(kind), rank(kind))).or_default().push(*member),
             }
         }
-        let mut kinds = by_kind.into_values();
-        let shown = kinds.next().map(|series| Shown::new(table, &series));
-        for series in kinds {
-            if let Some(shown) = &shown {
-                let reason = ConflictReason::Kind { shown: shown.kind, left_out: table.kind(series[0]) };
+        let kinds = by_kind.values().map(|series| table.kind(series[0]));
+        let kinds: Vec<_> = kinds.map(|kind| (kind, is_living(kind))).collect();
+        let mut groups = by_kind.into_values();
+        let shown = groups.next().map(|series| Shown::new(table, &series));
+        for (series, (kind, is_living)) in groups.zip(kinds.iter().skip(1)) {
+            // What only the dead had, beside what the living have, is no conflict that anybody could mend.
+            if let Some(shown) = shown.as_ref().filter(|_| *is_living || !kinds[0].1) {
+                let reason = ConflictReason::Kind { shown: shown.kind, left_out: *kind };
                 *left_out.entry(reason).or_default() += series.len();
             }
         }
-        Layout { members: members.to_vec(), shown, left_out: left_out.into_iter().collect() }
+        Layout { members: members.to_vec(), kinds, shown, left_out: left_out.into_iter().collect() }
     }
 }
 

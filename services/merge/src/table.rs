@@ -1,6 +1,9 @@
 //! Every series that was met, by number, so that merging a source is adding columns.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use metrifold_model::{
     DescriptorHash, DescriptorList, Exemplar, Kind, Labels, Marks, MergeMode, SeriesKey, Worker, earlier,
@@ -43,9 +46,13 @@ pub(crate) struct PlannedSlot {
 
 /// A descriptor list, resolved.
 pub(crate) struct Plan {
+    /// Among those that are remembered.
+    number: usize,
     pub(crate) slots: Vec<PlannedSlot>,
     pub(crate) helps: Vec<(FamilyIndex, Arc<str>)>,
     pub(crate) units: Vec<(FamilyIndex, Arc<str>)>,
+    /// Each family with each kind that the list has of it.
+    kinds: Vec<(FamilyIndex, Kind)>,
 }
 
 /// An archive, resolved.
@@ -75,6 +82,10 @@ pub(crate) struct Table {
     pub(crate) created: Vec<u64>,
     /// The newest exemplar of each series that has one.
     pub(crate) exemplars: HashMap<SeriesIndex, Arc<Exemplar>>,
+    /// Families with the kinds under which living sources have them.
+    living: HashSet<(FamilyIndex, Kind)>,
+    /// The lists of which that is noted.
+    noted: HashSet<usize>,
     by_key: HashMap<Arc<SeriesKey>, SeriesIndex>,
     by_family: HashMap<String, FamilyIndex>,
     by_label_set: HashMap<(FamilyIndex, Kind, Labels), GroupIndex>,
@@ -92,6 +103,20 @@ impl Table {
         self.column.fill(None);
         self.created.fill(0);
         self.exemplars.clear();
+        self.living.clear();
+        self.noted.clear();
+    }
+
+    /// Notes what a living source has. Many share a list.
+    pub(crate) fn note_living(&mut self, plan: &Plan) {
+        if self.noted.insert(plan.number) {
+            self.living.extend(&plan.kinds);
+        }
+    }
+
+    /// Whether a living source has the family under this kind.
+    pub(crate) fn is_living(&self, family: FamilyIndex, kind: Kind) -> bool {
+        self.living.contains(&(family, kind))
     }
 
     /// Number of resolved lists that are remembered.
@@ -118,7 +143,7 @@ impl Table {
 
     fn resolve(&mut self, list: &DescriptorList, group: &Labels, options: &MergeOptions) -> Plan {
         let mut slots = Vec::with_capacity(list.len());
-        let (mut helps, mut units) = (HashMap::new(), HashMap::new());
+        let (mut helps, mut units, mut kinds) = (HashMap::new(), HashMap::new(), HashSet::new());
         for descriptor in list.iter() {
             let mode = descriptor.kind.merge_mode();
             let series = match mode {
@@ -137,11 +162,13 @@ impl Table {
             });
             let family = self.family(&descriptor.family);
             helps.insert(family, descriptor.help.as_str());
+            kinds.insert((family, descriptor.kind));
             if names::takes_unit(&descriptor.family, descriptor.kind, &descriptor.unit) {
                 units.insert(family, descriptor.unit.as_str());
             }
         }
-        Plan { slots, helps: owned(helps), units: owned(units) }
+        let number = self.plans.len();
+        Plan { number, slots, helps: owned(helps), units: owned(units), kinds: kinds.into_iter().collect() }
     }
 
     /// The resolved archive of the shard at `place`. `options` must be the same at every call.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use metrifold_merge::{ConflictReason, MergeOptions, View, merge};
+use metrifold_merge::{ConflictReason, MergeOptions, Merger, View, merge};
 use metrifold_model::{
     Descriptor, DescriptorList, Epoch, GaugeMode, Incarnation, Kind, LabelNames, Labels, Seq, Values, Worker,
 };
@@ -331,8 +331,9 @@ fn sources_are_counted_by_their_state() {
     assert_eq!((sources.live, sources.dead, sources.folded), (1, 1, 1));
 }
 
+/// Only who lives decides it, and where nobody does, the kinds themselves: no fold and no trim.
 #[test]
-fn the_shown_type_does_not_change_when_workers_die_and_are_folded() {
+fn the_shown_type_does_not_change_when_sources_are_folded_and_trimmed() {
     let counter = (Kind::Counter, "x", "x_total", &[] as &[_], 3.0, 0.0);
     let summary = (Kind::Summary, "x", "x_sum", &[] as &[_], 4.0, 0.0);
     let (max, all) = (gauge(GaugeMode::Max, 5.0, 0.0), gauge(GaugeMode::All, 6.0, 0.0));
@@ -343,9 +344,11 @@ fn the_shown_type_does_not_change_when_workers_die_and_are_folded() {
             let before = merged(&shard).families;
             for pid in [first_to_die, 3 - first_to_die] {
                 end(&mut shard, pid);
-                assert_eq!(merged(&shard).families, before, "{name}: worker {pid} died");
+                let dead = merged(&shard).families;
+                let is_alone = pid == first_to_die && pid == 1;
+                assert_eq!(dead == before, !is_alone, "{name}: worker {pid} died");
                 fold(&mut shard);
-                assert_eq!(merged(&shard).families, before, "{name}: worker {pid} was folded");
+                assert_eq!(merged(&shard).families, dead, "{name}: worker {pid} was folded");
             }
             shard.head.age = Instant(90_000_000);
             fold(&mut shard);
@@ -394,6 +397,31 @@ fn a_type_conflict_shows_the_counter_and_names_the_other() {
     assert_eq!(value(&view, "x", &[]), None);
     let shown = ConflictReason::Kind { shown: Kind::Counter, left_out: Kind::Gauge(GaugeMode::Max) };
     assert_eq!(view.conflicts.iter().map(|conflict| &conflict.reason).collect::<Vec<_>>(), [&shown]);
+}
+
+/// A deployment that makes a counter of a gauge, or a `livemax` of a `max`: what the dead left under the old kind neither shadows
+/// what the living have nor is it a conflict, and it is shown again if nobody has the name any more.
+#[test]
+fn a_kind_that_only_the_dead_had_gives_way_to_that_of_the_living() {
+    let old = (Kind::Gauge(GaugeMode::Max), "x", "x", &[] as &[_], 9.0, 0.0);
+    let older = (Kind::Counter, "y", "y_total", &[] as &[_], 5.0, 0.0);
+    let new = (Kind::Gauge(GaugeMode::LiveMax), "x", "x", &[] as &[_], 2.0, 0.0);
+    let newer = (Kind::Gauge(GaugeMode::LiveSum), "y_total", "y_total", &[] as &[_], 3.0, 0.0);
+    let mut shard = shard(&[record(1, &[old, older]), record(2, &[new, newer])]);
+    let mut merger = Merger::new(MergeOptions::default());
+    let mut shown = |shard: &ShardSnapshot| {
+        let view = merger.merge(&[Arc::new(shard.clone())]);
+        assert_eq!(view, merged(shard), "whatever was merged before");
+        (value(&view, "x", &[]), value(&view, "y_total", &[]), view.conflicts.len())
+    };
+    assert_eq!(shown(&shard), (Some(9.0), Some(5.0), 2), "both live");
+    end(&mut shard, 1);
+    assert_eq!(shown(&shard), (Some(2.0), Some(3.0), 0), "the old version has ended");
+    fold(&mut shard);
+    assert_eq!(shown(&shard), (Some(2.0), Some(3.0), 0), "and is folded");
+    end(&mut shard, 2);
+    fold(&mut shard);
+    assert_eq!(shown(&shard), (Some(9.0), Some(5.0), 0), "nobody has the names any more");
 }
 
 #[test]
