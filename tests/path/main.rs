@@ -7,6 +7,7 @@ mod gunicorn;
 mod liveness;
 mod memory;
 mod multiproc;
+mod namespaces;
 mod prometheus;
 mod redis_acl;
 mod redis_commands;

@@ -115,12 +115,20 @@ fn besiege(server: &mut Server, directory: &Path) -> Result<()> {
     Ok(())
 }
 
+/// With a directory of segments of its own, since only one server may hold one.
+fn serve(arguments: &[&str], directory: &Path) -> Result<Server> {
+    let segments = directory.join("segments");
+    let segments = segments.to_str().context("UTF-8")?;
+    let environment = [("METRIFOLD_AGENT__SEGMENT_DIR", segments)];
+    Server::with("serve", &[&["serve"], arguments].concat(), &environment, directory)
+}
+
 #[test]
 fn hostile_pushes_into_a_data_directory_cost_nobody_else_anything() -> Result<()> {
     let directory = tempfile::tempdir()?;
     let data = directory.path().join("data");
     let data = data.to_str().context("UTF-8")?;
-    let mut server = Server::start("serve", &["serve", "--data-dir", data], directory.path())?;
+    let mut server = serve(&["--data-dir", data], directory.path())?;
     besiege(&mut server, directory.path())
 }
 
@@ -128,6 +136,6 @@ fn hostile_pushes_into_a_data_directory_cost_nobody_else_anything() -> Result<()
 fn hostile_pushes_into_redis_cost_nobody_else_anything() -> Result<()> {
     let directory = tempfile::tempdir()?;
     let redis = Redis::start()?;
-    let mut server = Server::start("serve", &["serve", "--redis-url", &redis.url()], directory.path())?;
+    let mut server = serve(&["--redis-url", &redis.url()], directory.path())?;
     besiege(&mut server, directory.path())
 }

@@ -23,6 +23,9 @@ pub struct ReaperSettings {
     pub interval: Duration,
     /// How long a reaper that has never read a shard waits for one that has, before it opens a sealed one. Default 2 s.
     pub restore_grace: Duration,
+    /// Whether the namespace is opened though nobody has pushed into it. Default true; not for those who only show what others
+    /// push, who may have its name wrong.
+    pub opens: bool,
 }
 
 impl Default for ReaperSettings {
@@ -31,6 +34,7 @@ impl Default for ReaperSettings {
             policy: ReapPolicy::default(),
             interval: Duration::from_secs(1),
             restore_grace: Duration::from_secs(2),
+            opens: true,
         }
     }
 }
@@ -62,7 +66,8 @@ struct Memory {
 }
 
 impl Reaper {
-    /// Tends `store`; `namespace` is opened even if nobody has pushed to it yet.
+    /// Tends `store`; `namespace` is opened even if nobody has pushed to it yet, unless
+    /// [`opens`](ReaperSettings::opens) says otherwise.
     pub fn new(store: Arc<dyn Store>, namespace: Namespace, settings: ReaperSettings) -> Self {
         Reaper { store, namespace, settings, shards: HashMap::new(), is_failing: false }
     }
@@ -101,7 +106,9 @@ impl Reaper {
             self.store.catch_up().await?;
         }
         let mut namespaces: BTreeSet<_> = self.store.namespaces().await?.into_iter().collect();
-        namespaces.insert(self.namespace.clone());
+        if self.settings.opens {
+            namespaces.insert(self.namespace.clone());
+        }
         let mut first_error = Ok(());
         for namespace in namespaces {
             // One namespace's failure is no reason to neglect the others.

@@ -103,7 +103,8 @@ impl ScrapeError {
                 "see why the store cannot be read: its address, its health, the server's log"
             }
             ScrapeError::Sealed { .. } => {
-                "run a server role on this store; it opens the shard within some seconds"
+                "run a collector, or `metrifold serve`: it opens the shard within some seconds. An exporter opens only what \
+                 somebody has pushed into: is the namespace's name right?"
             }
             ScrapeError::Settling { .. } | ScrapeError::CatchingUp => "wait; it passes by itself",
             ScrapeError::Deadline(_) => {

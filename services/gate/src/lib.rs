@@ -16,7 +16,7 @@
 //! use metrifold_telemetry::Metrics;
 //!
 //! let metrics = Metrics::register(&prometheus::Registry::new()).expect("a new registry has no clash");
-//! let gate = Gate::open(Source::Open, Namespace::default(), metrics)?;
+//! let gate = Gate::open(Source::Open, Namespace::default(), false, metrics)?;
 //! let router: Router = gate.guard(Router::new().route("/-/healthy", get(async || "healthy\n")));
 //! assert!(!gate.is_tls());
 //! # let _ = router;

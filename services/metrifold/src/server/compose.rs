@@ -30,7 +30,8 @@ const PREDECESSOR_ENDS_WITHIN: Duration = Duration::from_secs(3);
 /// How long a scrape may wait for a server that has just started: as long as Prometheus waits for it.
 const CATCH_UP_MAX: Duration = Duration::from_secs(10);
 
-pub(super) fn reaper(settings: &Settings) -> ReaperSettings {
+/// `opens`: whether the namespace is made though nobody has pushed into it.
+pub(super) fn reaper(settings: &Settings, opens: bool) -> ReaperSettings {
     let policy = ReapPolicy {
         ttl: settings.ttl(),
         tombstone_lifetime: settings.workers.tombstone_lifetime,
@@ -38,7 +39,7 @@ pub(super) fn reaper(settings: &Settings) -> ReaperSettings {
         archive: settings.archive_policy(),
         ..ReapPolicy::default()
     };
-    ReaperSettings { policy, restore_grace: settings.store.restore_grace, ..ReaperSettings::default() }
+    ReaperSettings { policy, restore_grace: settings.store.restore_grace, opens, ..ReaperSettings::default() }
 }
 
 pub(super) fn agent(settings: &Settings) -> AgentSettings {

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
 use axum::{http::StatusCode, middleware::from_fn};
 use metrifold_agent::{Agent, AgentStatus};
-use metrifold_collector::Reaper;
+use metrifold_collector::{Reaper, ReaperSettings};
 use metrifold_exporter::Exporter;
 use metrifold_gate::{Gate, Permit};
 use metrifold_segment::{AgentLock, AgentLockError, MultiprocDirectory, SegmentDirectory};
@@ -47,7 +47,8 @@ pub(crate) async fn run(role: Role, settings: Settings, from: ReloadInputs) -> R
     let address = listeners.address();
 
     let mut parts = Parts::new();
-    let is_serving = reap(&mut parts, "own", store.clone(), &settings, &metrics);
+    let reaper = compose::reaper(&settings, role != Role::Exporter);
+    let is_serving = reap(&mut parts, "own", store.clone(), reaper, &settings, &metrics);
     let catching_up = watch(&mut parts, places, store.clone(), local_data_dir, &settings, &metrics)?;
     let has_caught_up = catch_up(&mut parts, catching_up, &settings);
     record(&mut parts, observed.clone());
@@ -117,10 +118,11 @@ fn reap(
     parts: &mut Parts,
     name: &str,
     store: Arc<dyn Store>,
+    reaper: ReaperSettings,
     settings: &Settings,
     metrics: &Metrics,
 ) -> watch::Receiver<bool> {
-    let reaper = Reaper::new(store, settings.redis.namespace.clone(), compose::reaper(settings));
+    let reaper = Reaper::new(store, settings.redis.namespace.clone(), reaper);
     let (drain, passes) = (parts.drain(), metrics.reaper_passes.clone());
     let up = metrics.store_up.with_label_values(&[name]);
     let (is_serving, serving) = watch::channel(false);
@@ -188,7 +190,7 @@ fn watch(
     }
     let targets = compose::targets(store.clone(), settings, metrics)?;
     if let Some(upstream) = targets.upstream_store {
-        reap(parts, "upstream", upstream, settings, metrics);
+        reap(parts, "upstream", upstream, compose::reaper(settings, true), settings, metrics);
     }
     let has_files = files.is_some();
     let mut agent = Agent::new(targets.all, compose::agent(settings));

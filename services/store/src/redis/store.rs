@@ -30,10 +30,12 @@ pub struct RedisStore {
     pub(super) expired: AtomicU64,
     door: Door,
     scripts: DashMap<(Namespace, ShardIndex), Arc<PushScript>>,
-    /// Namespaces whose number of shards stands in Redis and is ours.
+    /// Namespaces that are in Redis, with our number of shards.
     registered: DashSet<Namespace>,
-    /// Every namespace that was asked for, for when the index must not be read.
+    /// Namespaces that were pushed into or opened by this process.
     used: DashSet<Namespace>,
+    /// Every namespace that was asked for, for when the index must not be read.
+    asked: DashSet<Namespace>,
 }
 
 impl RedisStore {
@@ -57,6 +59,7 @@ impl RedisStore {
             scripts: DashMap::new(),
             registered: DashSet::new(),
             used: DashSet::new(),
+            asked: DashSet::new(),
             settings,
         })
     }
@@ -100,6 +103,25 @@ impl RedisStore {
         Ok(())
     }
 
+    /// Makes sure that all users of the namespace have the same number of shards, if there is one: a read makes none.
+    async fn agree(&self, namespace: &Namespace) -> Result<(), StoreError> {
+        if self.registered.contains(namespace) {
+            return Ok(());
+        }
+        self.asked.insert(namespace.clone());
+        match self.shards_in_use(namespace).await? {
+            Some(actual) if actual != self.settings.shards => {
+                Err(of_reply(ReplyError::Shards { actual: actual.to_string() }))
+            }
+            Some(_) => {
+                // Whoever put it there has registered it.
+                self.registered.insert(namespace.clone());
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
     /// A shard that nobody opened may be one of a Redis that lost everything, the registration included.
     fn note_opened(&self, namespace: &Namespace, is_opened: bool) {
         if !is_opened {
@@ -111,6 +133,7 @@ impl RedisStore {
     pub(super) fn forgotten(&self, namespace: &Namespace) {
         self.registered.remove(namespace);
         self.used.remove(namespace);
+        self.asked.remove(namespace);
         self.known.retain(|(of, _), _| of != namespace);
         self.scripts.retain(|(of, _), _| of != namespace);
     }
@@ -152,7 +175,7 @@ impl Store for RedisStore {
     }
 
     async fn shards(&self, namespace: &Namespace) -> Result<u16, StoreError> {
-        self.register(namespace).await?;
+        self.agree(namespace).await?;
         Ok(self.settings.shards)
     }
 
@@ -161,7 +184,7 @@ impl Store for RedisStore {
         namespace: &Namespace,
         shard: ShardIndex,
     ) -> Result<Arc<ShardSnapshot>, StoreError> {
-        self.register(namespace).await?;
+        self.agree(namespace).await?;
         let (_, snapshot) = self.read(namespace, shard).await?;
         self.note_opened(namespace, snapshot.head.epoch.is_some());
         Ok(Arc::new(snapshot))
@@ -203,7 +226,8 @@ impl Store for RedisStore {
         let mut names: BTreeSet<Namespace> = self.used.iter().map(|name| name.clone()).collect();
         match self.connection.members(keys::NAMESPACES).await {
             Ok(members) => names.extend(members.into_iter().filter_map(|name| Namespace::new(name).ok())),
-            Err(StoreError::Refused(_)) => {}
+            // Who has been asked for is all that is known then.
+            Err(StoreError::Refused(_)) => names.extend(self.asked.iter().map(|name| name.clone())),
             // The node of a Cluster that holds the index is not needed for what is known already.
             Err(StoreError::Unavailable(_)) if !names.is_empty() => {}
             Err(cause) => return Err(cause),
