@@ -25,9 +25,11 @@ test: export WHEEL_PROFILE := dev
 test: system check wheel rust python ## Everything that CI runs.
 	@test ! -s target/skipped.txt || { echo "could not be run here:"; sort -u target/skipped.txt; }
 
-deep: system wheel ## What takes longer than a run of CI may: long random schedules of faults, many random worker sets.
+deep: system wheel ## What takes longer than a run of CI may: long random schedules of faults, a million hostile pushes, many random worker sets.
 	FAULTS_SEED=$${FAULTS_SEED:-$$(date +%s)} FAULTS_ROUNDS=$${FAULTS_ROUNDS:-20} \
 		cargo nextest run --locked --profile deep --package metrifold-tests -E 'test(any_schedule)'
+	HOSTILE_SEED=$${HOSTILE_SEED:-$$(date +%s)} HOSTILE_PUSHES=$${HOSTILE_PUSHES:-1000000} \
+		cargo nextest run --locked --profile deep --package metrifold-tests -E 'test(hostile)'
 	cd clients/python && METRIFOLD_ORACLE_SETS=$${METRIFOLD_ORACLE_SETS:-10000} METRIFOLD_ORACLE_SEED=$${METRIFOLD_ORACLE_SEED:-random} \
 		$(VENV)/bin/python -m pytest --timeout 3600 tests/test_conformance.py
 

@@ -60,15 +60,22 @@ def samples(text: str) -> Samples:
     return found
 
 
+def counts_up(entry: entries.Entry) -> bool:
+    """Whether the value is a count, and no sum of observations or gauges."""
+    is_bucket = entry.kind == "histogram" and "le" in dict(entry.labels)
+    return entry.kind == "counter" or is_bucket or (entry.kind == "summary" and entry.sample == f"{entry.family}_count")
+
+
 def spoilt(files: list[str]) -> set[str]:
-    """Families of which a value is added up that is not finite, or a sum goes beyond the largest float: the server leaves such
-    a value out, and the collector shows what comes of it."""
+    """Families of which a value is added up that is not finite, or counts and is below 0, or a sum goes beyond the largest float:
+    the server leaves such a value out, and the collector shows what comes of it."""
     sums: dict[tuple[str, tuple[tuple[str, str], ...]], list[float]] = {}
     names = set()
     for entry in entries.read(files):
         if entry.mode == "sum":
             sums.setdefault((entry.sample, entry.labels), []).append(entry.value)
-            names |= {entry.family} if not math.isfinite(entry.value) else set()
+            is_below = entry.value < 0 and counts_up(entry)
+            names |= {entry.family} if is_below or not math.isfinite(entry.value) else set()
     too_large = {sample for (sample, _), addends in sums.items() if deviations.overflows(addends)}
     return names | {entry.family for entry in entries.read(files) if entry.sample in too_large}
 
