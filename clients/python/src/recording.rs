@@ -84,7 +84,7 @@ impl Recording {
         if matches!(self.settings.target, Target::Local(_)) {
             return Ok(());
         }
-        let pusher = self.given.builder().recorder(self.recorder.clone()).start()?;
+        let pusher = self.given.builder().recorder(self.recorder.clone()).own_descriptors().start()?;
         let former = self.pusher.lock().unwrap_or_else(PoisonError::into_inner).replace(pusher);
         // Its thread is not in this process, so there is nothing that could be ended.
         std::mem::forget(former);

@@ -45,3 +45,36 @@ def test_counts_arrive_while_the_process_lives(segments, server):
         METRIFOLD_TARGET=server.url,
         METRIFOLD_PUSH_INTERVAL="50ms",
     )
+
+
+def test_a_daemoniser_that_closes_every_descriptor_stops_no_push_and_none_goes_into_its_files(segments, server, tmp_path):
+    """Pushes are 10 ms apart, so that some are under way when the descriptors are closed, and when their numbers are taken."""
+    (tmp_path / "files").mkdir()
+    segments.run(
+        f"""
+        import os, time
+        import metrifold
+        from prometheus_client import Counter
+        counter = Counter("c", "h")
+        metrifold.install()
+        counter.inc()
+        if os.fork() == 0:
+            os.setsid()
+            counter.inc(5)
+            for _ in range(100):
+                counter.inc(); time.sleep(0.005)
+            os.closerange(3, 4096)
+            files = [os.open(f"{tmp_path}/files/{{index}}", os.O_RDWR | os.O_CREAT) for index in range(50)]
+            for _ in range(100):
+                counter.inc(); time.sleep(0.005)
+            assert files == list(range(3, 53)), "nobody else has descriptors here"
+            assert [os.fstat(file).st_size for file in files] == [0] * 50
+            os._exit(0)
+        assert os.wait()[1] == 0
+        """,
+        METRIFOLD_TARGET=server.url,
+        METRIFOLD_PUSH_INTERVAL="10ms",
+        METRIFOLD_EXIT_TIMEOUT="10s",
+        PYTHONWARNINGS="ignore",
+    )
+    assert server.sample("c_total") == 206

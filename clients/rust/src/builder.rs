@@ -14,8 +14,6 @@ use metrifold_push::Transport;
 use metrifold_segment::{Recorder, RecorderSettings};
 use prometheus::Registry;
 
-#[cfg(feature = "remote")]
-use crate::drive::Driver;
 use crate::{
     Pusher, Settings, SettingsError, Target,
     gather::{self, Origin},
@@ -24,6 +22,8 @@ use crate::{
     snapshot::{GaugeModes, Snapshot},
     thread,
 };
+#[cfg(feature = "remote")]
+use crate::{drive::Driver, thread::Descriptors};
 
 /// Settings of a [`Pusher`]. What is not set is read from the environment, see [`Settings`].
 #[derive(Debug, Default)]
@@ -41,6 +41,8 @@ pub struct PusherBuilder {
     exit_timeout: Option<Duration>,
     #[cfg(feature = "grpc")]
     token: Option<Token>,
+    #[cfg(feature = "remote")]
+    descriptors: Descriptors,
 }
 
 impl Pusher {
@@ -121,6 +123,17 @@ impl PusherBuilder {
         self
     }
 
+    /// Gives the thread that pushes a table of descriptors of its own, where the system can: whoever closes all descriptors of
+    /// the process, as daemonisers do, does not close these, and no fork inherits them.
+    ///
+    /// Only for a library that carries a tokio of its own: where others in the process use the same one, it may share a
+    /// descriptor between runtimes (its feature `signal` does).
+    #[cfg(feature = "remote")]
+    pub fn own_descriptors(mut self) -> Self {
+        self.descriptors = Descriptors::Own;
+        self
+    }
+
     /// As `METRIFOLD_TOKEN` and `METRIFOLD_TOKEN_FILE`.
     #[cfg(feature = "grpc")]
     pub fn token(mut self, token: Token) -> Self {
@@ -164,18 +177,20 @@ impl PusherBuilder {
         let settings = self.settings()?;
         let pusher = Pusher::of(&settings);
         let shared = &pusher.shared;
+        #[cfg(feature = "remote")]
+        let descriptors = self.descriptors;
         let origin = self.origin();
         match settings.target.clone() {
             Target::Local(directory) => start_local(origin, directory, settings, shared),
             #[cfg(feature = "redis")]
             Target::Redis(address) => {
                 let transport = RedisTransport::new(&address)?;
-                start_remote(origin, transport, settings, shared);
+                start_remote(origin, transport, settings, descriptors, shared);
             }
             #[cfg(feature = "grpc")]
             target => {
                 let transport = GrpcTransport::new(&target, settings.token.clone())?;
-                start_remote(origin, transport, settings, shared);
+                start_remote(origin, transport, settings, descriptors, shared);
             }
         }
         Ok(pusher)
@@ -218,12 +233,13 @@ pub(crate) fn start_remote(
     origin: Origin,
     transport: impl Transport,
     settings: Settings,
+    descriptors: Descriptors,
     shared: &Arc<Shared>,
 ) {
     let (for_thread, for_driver) = (Arc::clone(shared), Arc::clone(shared));
     thread::spawn(Arc::clone(shared), move || {
         let driver = Driver::new(origin, &settings, transport, for_driver);
-        thread::block_on(&for_thread, driver.run());
+        thread::block_on(&for_thread, descriptors, driver.run());
     });
 }
 

@@ -62,6 +62,11 @@ impl Pusher {
     /// `timeout`. What is counted afterwards is not pushed.
     pub fn shutdown(mut self, timeout: Duration) -> Result<(), FlushError> {
         self.exit_timeout = Duration::ZERO;
+        self.end(timeout)
+    }
+
+    /// As [`Pusher::shutdown`], for a handle that several threads hold: each waits for the same last push.
+    pub fn end(&self, timeout: Duration) -> Result<(), FlushError> {
         self.shared.end(timeout)
     }
 }

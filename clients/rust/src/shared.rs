@@ -46,6 +46,12 @@ struct State {
     is_over: bool,
 }
 
+impl State {
+    fn requests(&self) -> Requests {
+        Requests { flush: self.flush_wanted, deadline: self.deadline }
+    }
+}
+
 /// What the application wants of the thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Requests {
@@ -60,9 +66,9 @@ pub(crate) struct Shared {
     pid: u32,
     target: String,
     state: Mutex<State>,
-    /// For threads of the application that wait, and for a thread without a runtime.
+    /// For all that wait, but for a runtime.
     changed: Condvar,
-    /// For a thread with a runtime.
+    /// For a runtime, which is woken through a descriptor: only by a thread that has the same ones.
     #[cfg(feature = "remote")]
     wake: Notify,
 }
@@ -87,8 +93,6 @@ impl Shared {
     fn update(&self, change: impl FnOnce(&mut State)) {
         change(&mut self.state());
         self.changed.notify_all();
-        #[cfg(feature = "remote")]
-        self.wake.notify_one();
     }
 
     /// Whether this is a child of the process that started the pusher.
@@ -147,8 +151,7 @@ impl Shared {
     // The thread's side.
 
     pub(crate) fn requests(&self) -> Requests {
-        let state = self.state();
-        Requests { flush: state.flush_wanted, deadline: state.deadline }
+        self.state().requests()
     }
 
     /// Resumes when the application may want something else than before.
@@ -157,9 +160,22 @@ impl Shared {
         self.wake.notified().await;
     }
 
+    /// Wakes the runtime whenever the application wants something else, until the pusher is over. For a thread beside it.
+    #[cfg(feature = "remote")]
+    pub(crate) fn wake_runtime(&self) {
+        let mut state = self.state();
+        while !state.is_over {
+            // At first too: something may have been asked for before this thread began to look.
+            self.wake.notify_one();
+            let known = state.requests();
+            let same = |state: &mut State| state.requests() == known && !state.is_over;
+            state = self.changed.wait_while(state, same).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
     /// As [`Shared::woken`], without a runtime: returns when requests differ from `known` or `timeout` has passed.
     pub(crate) fn wait_for_requests(&self, known: Requests, timeout: Duration) {
-        let same = |state: &mut State| (state.flush_wanted, state.deadline) == (known.flush, known.deadline);
+        let same = |state: &mut State| state.requests() == known;
         drop(self.changed.wait_timeout_while(self.state(), timeout, same));
     }
 
@@ -170,14 +186,14 @@ impl Shared {
 
     /// Values that were gathered after `flush` flushes had been asked for are acknowledged.
     pub(crate) fn acknowledged(&self, flush: u64) {
-        self.update_quietly(|state| {
+        self.update(|state| {
             state.flush_done = state.flush_done.max(flush);
             state.status.last_ok = Some(SystemTime::now());
         });
     }
 
     pub(crate) fn failed(&self, error: impl ToString) {
-        self.update_quietly(|state| {
+        self.update(|state| {
             state.status.last_error = Some(error.to_string());
             state.status.last_error_at = Some(SystemTime::now());
         });
@@ -201,7 +217,7 @@ impl Shared {
 
     /// The last push was acknowledged.
     pub(crate) fn done(&self) {
-        self.update_quietly(|state| {
+        self.update(|state| {
             state.is_done = true;
             state.flush_done = state.flush_wanted;
         });
@@ -209,16 +225,10 @@ impl Shared {
 
     /// The thread ends.
     pub(crate) fn over(&self) {
-        self.update_quietly(|state| {
+        self.update(|state| {
             state.is_over = true;
             state.status.is_running = false;
         });
-    }
-
-    /// A change by the thread itself, which need not wake itself.
-    fn update_quietly(&self, change: impl FnOnce(&mut State)) {
-        change(&mut self.state());
-        self.changed.notify_all();
     }
 }
 

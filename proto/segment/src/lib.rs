@@ -54,6 +54,7 @@
 mod annotate;
 mod blocks;
 mod db_file;
+mod descriptors;
 mod directory;
 mod exemplar;
 mod fork;
@@ -82,6 +83,7 @@ pub use db_file::{
     DbError, DbFile, DbIdentity, DbReader, LeftOut, identity as db_identity, parse_file_name,
     read_file as read_db_file,
 };
+pub use descriptors::leave_shared_descriptors;
 pub use directory::{
     AgentLock, AgentLockError, DirectoryError, ORPHAN_AGE, SegmentDirectory, default_path, is_served,
 };

@@ -13,7 +13,7 @@ use metrifold_session::{Record, Refusal, ShardHead, Verdict, accept};
 use prometheus::{IntCounter, Registry};
 
 use super::*;
-use crate::{FlushError, Pusher as Handle, builder::start_remote, snapshot::Snapshot};
+use crate::{FlushError, Pusher as Handle, builder::start_remote, snapshot::Snapshot, thread::Descriptors};
 
 const AMPLE: Duration = Duration::from_secs(20);
 
@@ -111,7 +111,7 @@ fn rig(interval: Duration, store: Store) -> Rig {
     let settings = settings(interval);
     let pusher = Handle::of(&settings);
     let origin = Origin::Registry { registry, snapshot: Box::new(Snapshot::default()) };
-    start_remote(origin, store.clone(), settings, &pusher.shared);
+    start_remote(origin, store.clone(), settings, Descriptors::Shared, &pusher.shared);
     Rig { counter, store, pusher }
 }
 
