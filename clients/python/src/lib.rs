@@ -1,7 +1,7 @@
 //! The native part of the Python package: prometheus_client's values, kept in a segment.
 //!
 //! [`value::Value`] takes the place of `prometheus_client.values.ValueClass`. It records into the one recorder of the process,
-//! which [`recording`] opens; [`inspect`] tells what segments hold. [`collector`] merges the files that prometheus_client's own
+//! which [`recording`] opens and ends, by [`sigterm`] too; [`inspect`] tells what segments hold. [`collector`] merges the files that prometheus_client's own
 //! values write. What a user calls is written in Python, in
 //! `python/metrifold`; decisions are here, ergonomics are there.
 
@@ -9,6 +9,7 @@ mod collector;
 mod inspect;
 mod multiproc;
 mod recording;
+mod sigterm;
 mod value;
 
 use pyo3::prelude::*;
@@ -21,7 +22,7 @@ mod _native {
     #[pymodule_export]
     use crate::inspect::{agent_is_running, default_directory, read_segment};
     #[pymodule_export]
-    use crate::recording::{Status, end, follow_fork, open, status, target};
+    use crate::recording::{Status, end, end_by_sigterm, flush, follow_fork, open, status, target};
     #[pymodule_export]
     use crate::value::{Value, set_unit};
 }

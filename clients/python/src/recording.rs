@@ -1,13 +1,16 @@
 //! The recorder of this process, and what else must be kept beside it.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
-use metrifold_client::{Pusher, PusherBuilder, Settings, Target};
+use metrifold_client::{FlushError, Pusher, PusherBuilder, Settings, Target};
 use metrifold_model::Labels;
-use metrifold_segment::{Recorder, RecorderMemory, RecorderSettings};
+use metrifold_segment::{Recorder, RecorderMemory, RecorderSettings, fork_generation};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
+
+use crate::sigterm;
 
 /// Set once, by the first [`open`]. A fork's child inherits it.
 static RECORDING: OnceLock<Recording> = OnceLock::new();
@@ -17,7 +20,7 @@ struct Recording {
     given: Given,
     settings: Settings,
     /// Only for a remote target.
-    pusher: Mutex<Option<Pusher>>,
+    pusher: Mutex<Option<Arc<Pusher>>>,
 }
 
 /// What the program asked for; the environment and defaults fill in the rest.
@@ -85,10 +88,43 @@ impl Recording {
             return Ok(());
         }
         let pusher = self.given.builder().recorder(self.recorder.clone()).own_descriptors().start()?;
-        let former = self.pusher.lock().unwrap_or_else(PoisonError::into_inner).replace(pusher);
+        let former = self.held_pusher().replace(Arc::new(pusher));
         // Its thread is not in this process, so there is nothing that could be ended.
         std::mem::forget(former);
         Ok(())
+    }
+
+    fn held_pusher(&self) -> MutexGuard<'_, Option<Arc<Pusher>>> {
+        self.pusher.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The lock is not held for longer than this: a fork would inherit it.
+    fn pusher(&self) -> Option<Arc<Pusher>> {
+        self.held_pusher().clone()
+    }
+
+    /// Makes the last push. A fork's child that has nothing to tell, such as one that only forks again or becomes another
+    /// program, does not wait for a target. Whoever ends what is ending already waits for the same push.
+    fn end(&self) -> Result<(), FlushError> {
+        match self.pusher() {
+            Some(pusher) if self.has_something_to_tell(&pusher) => pusher.end(self.settings.exit_timeout),
+            Some(pusher) => pusher.end(Duration::ZERO).or(Ok(())),
+            None => Ok(()),
+        }
+    }
+
+    fn flush(&self) -> Result<(), FlushError> {
+        match self.pusher() {
+            Some(pusher) if self.has_something_to_tell(&pusher) => pusher.flush(self.settings.exit_timeout),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether the target has values of this process, or would get some that are not 0; always if it is no fork's child.
+    fn has_something_to_tell(&self, pusher: &Pusher) -> bool {
+        fork_generation() == 0
+            || pusher.status().last_ok.is_some()
+            || self.recorder.snapshot().1.slots.iter().any(|value| *value != 0.0)
     }
 }
 
@@ -130,9 +166,23 @@ pub(crate) fn follow_fork() -> Option<String> {
 #[pyfunction]
 pub(crate) fn end(py: Python<'_>) -> Option<String> {
     let recording = RECORDING.get()?;
-    let pusher = recording.pusher.lock().unwrap_or_else(PoisonError::into_inner).take()?;
-    let timeout = recording.settings.exit_timeout;
-    py.detach(|| pusher.shutdown(timeout)).err().map(|error| error.to_string())
+    py.detach(|| recording.end()).err().map(|error| error.to_string())
+}
+
+/// Before the process becomes another program: pushes what was counted, for at most as long.
+#[pyfunction]
+pub(crate) fn flush(py: Python<'_>) -> Option<String> {
+    let recording = RECORDING.get()?;
+    py.detach(|| recording.flush()).err().map(|error| error.to_string())
+}
+
+/// Lets SIGTERM end this process after its last push, if it would end it at once.
+#[pyfunction]
+pub(crate) fn end_by_sigterm() {
+    sigterm::end_after(|| {
+        // Nobody is left who could be told.
+        let _ = RECORDING.get().map(Recording::end);
+    });
 }
 
 /// Where the environment sends values: `("local", directory or "")`, or `("remote", address)`; the address may hold a password.
@@ -196,14 +246,14 @@ impl Status {
 /// How recording goes on; `None` before [`open`].
 #[pyfunction]
 pub(crate) fn status() -> Option<Status> {
-    let Recording { recorder, settings, pusher, .. } = RECORDING.get()?;
+    let recording = RECORDING.get()?;
+    let Recording { recorder, settings, .. } = recording;
     let recorded = recorder.status();
     let (segment, reason) = match recorded.memory {
         RecorderMemory::Mapped { path, .. } => (Some(path.to_string_lossy().into_owned()), None),
         RecorderMemory::Anonymous { reason } => (None, reason.map(|reason| reason.to_string())),
     };
-    let pusher = pusher.lock().unwrap_or_else(PoisonError::into_inner);
-    let push_error = pusher.as_ref().and_then(|pusher| pusher.status().last_error);
+    let push_error = recording.pusher().and_then(|pusher| pusher.status().last_error);
     Some(Status {
         namespace: settings.namespace.to_string(),
         instance: settings.instance.clone(),

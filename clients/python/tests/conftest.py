@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -109,6 +110,15 @@ class Server:
             lines = [line.rpartition(" ") for line in answer.read().decode().splitlines()]
         return {series: float(value) for series, _, value in lines if not series.startswith("#")}
 
+    def is_ready(self) -> bool:
+        """Whether it has a page now."""
+        try:
+            urllib.request.urlopen(f"{self.url}/metrics", timeout=5).close()
+        except urllib.error.HTTPError as error:
+            error.close()
+            return False
+        return True
+
     def sample(self, series: str) -> float:
         """A sample of its page; 0 if it is not there."""
         return self.lines().get(series, 0.0)
@@ -119,11 +129,11 @@ class Server:
 
 
 @contextmanager
-def serving(segments: Segments, directory: Path, log: Path) -> Iterator[Server]:
+def serving(segments: Segments, directory: Path, log: Path, *arguments: str) -> Iterator[Server]:
     """The real binary, over a segment directory."""
     if not BINARY:
         pytest.skip(WHY_NO_BINARY)
-    command = [BINARY, "serve", "--listen", "127.0.0.1:0", "--segment-dir", str(directory)]
+    command = [BINARY, "serve", "--listen", "127.0.0.1:0", "--segment-dir", str(directory), *arguments]
     environment = segments.environment()
     del environment["METRIFOLD_TARGET"]
     with log.open("w") as file:

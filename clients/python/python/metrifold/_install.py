@@ -87,7 +87,13 @@ def install(
     for registry in [REGISTRY] if registries is None and is_first else registries or ():
         _sampler.register(registry)
     current = status()
-    if sample_every is None and not current.target.startswith("local:"):
+    pushes = not current.target.startswith("local:")
+    if pushes:
+        # Not for others: what is in a segment needs no end.
+        from ._ends import watch
+
+        watch(_sampler, _end, _end_at_once, _flush)
+    if sample_every is None and pushes:
         sample_every = INTERVAL_SECONDS
     if sample_every is not None:
         _sampler.start(sample_every)
@@ -159,5 +165,14 @@ def _end() -> None:
         _sampler.end()
     finally:
         # Also if a collector raises what is no Exception, or cannot be asked: uWSGI ends the interpreter after the thread.
-        if problem := _native.end():
-            _LOG.warning("metrifold could not make its last push: %s", problem)
+        _end_at_once()
+
+
+def _end_at_once() -> None:
+    if problem := _native.end():
+        _LOG.warning("metrifold could not make its last push: %s", problem)
+
+
+def _flush() -> None:
+    if problem := _native.flush():
+        _LOG.warning("metrifold could not push before another program takes this process over: %s", problem)
