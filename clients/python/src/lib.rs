@@ -9,6 +9,7 @@ mod collector;
 mod inspect;
 mod multiproc;
 mod recording;
+mod share;
 mod sigterm;
 mod value;
 

@@ -1,16 +1,16 @@
 //! One value of a prometheus_client metric, as `prometheus_client.values.ValueClass` makes them.
 
 use std::cell::RefCell;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use metrifold_model::{Descriptor, Exemplar, GaugeMode, Kind, Labels};
-use metrifold_segment::{Recorder, RecorderSettings, Slot, fork_generation};
+use metrifold_segment::{Recorder, RecorderSettings, Slot};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
 use crate::recording;
+use crate::share::{Share, grows};
 
 thread_local! {
     /// prometheus_client does not tell a value its metric's unit. Gone, and so empty, where the interpreter ends later than
@@ -27,13 +27,14 @@ pub(crate) fn set_unit(unit: String) -> String {
 /// A float in the process's segment. Stands where prometheus_client has `MutexValue` or `MmapedValue`.
 ///
 /// `inc` is an atomic add: no system call, no lock, no allocation. What prometheus_client may lower (`reset()`, a child that
-/// was removed and made again) starts anew for this process only: the segment's value never falls.
+/// was removed and made again) starts anew for this process only: the segment's value never falls. Where several registries
+/// have the series, each shows its own [`Share`].
 #[pyclass(frozen, module = "metrifold._native")]
 pub(crate) struct Value {
     slot: Slot,
     /// Whether the slot may only grow.
     grows: bool,
-    start: Start,
+    share: Arc<Share>,
     /// As the program gave it, for this process's own exposition. Held for a move of a pointer and never while Python code runs.
     exemplar: Mutex<Option<Py<PyAny>>>,
 }
@@ -79,7 +80,10 @@ impl Value {
 
     /// Adds `amount`.
     fn inc(&self, amount: f64) {
-        self.slot.add(amount);
+        match self.share.is_one_of_several() {
+            false => self.slot.add(amount),
+            true => self.share.add(&self.slot, amount),
+        }
     }
 
     /// Sets the value; `timestamp` (Unix seconds) is kept where the gauge's mode needs it.
@@ -87,28 +91,34 @@ impl Value {
     fn set(&self, value: f64, timestamp: Option<f64>) {
         match self.grows {
             true => self.set_by_growing(value),
+            false if self.share.is_one_of_several() => {
+                self.share.set(&self.slot, value, timestamp.unwrap_or(0.0));
+            }
             false => self.slot.set_at(value, timestamp.unwrap_or(0.0)),
         }
     }
 
     /// The value as this process sees it.
     fn get(&self) -> f64 {
-        self.slot.get() - self.start.get()
+        self.share.get(&self.slot)
     }
 
     /// Hides the series, which was removed: what it counted stays counted, but is shown only where it is counted still.
     fn remove(&self) {
-        self.slot.remove();
+        if self.share.remove(&self.slot) {
+            self.slot.remove();
+        }
     }
 
     /// Shows a removed series again.
     fn restore(&self) {
+        self.share.restore();
         self.slot.restore();
     }
 
     /// Lets the value stand at `value` now, without counting anything: for a count that others have reported.
     fn start_at(&self, value: f64) {
-        self.start.set(self.slot.get() - value);
+        self.share.start_at(&self.slot, value);
     }
 
     /// When the series began to count, Unix seconds.
@@ -142,45 +152,19 @@ impl Value {
 
 impl Value {
     fn of(slot: Slot, kind: Kind) -> Self {
-        let grows = matches!(kind, Kind::Counter | Kind::Histogram | Kind::Summary);
-        let start = Start::default();
         slot.restore();
-        if grows {
-            // Not zero if the series was there before: prometheus_client shows a new child at zero.
-            start.set(slot.get());
-        }
-        Value { slot, grows, start, exemplar: Mutex::new(None) }
+        // prometheus_client shows a new child at zero.
+        let share = Share::of(&slot);
+        Value { slot, grows: grows(kind), share, exemplar: Mutex::new(None) }
     }
 
     /// Up is an increment. Down is a new start: what was counted stays counted.
     fn set_by_growing(&self, value: f64) {
         let change = value - self.get();
         if change < 0.0 && change.is_finite() {
-            self.start.set(self.slot.get() - value);
+            self.share.start_at(&self.slot, value);
         } else {
-            self.slot.add(change);
-        }
-    }
-}
-
-/// The slot's value when this value object began, or began anew. Belongs to one process: in a fork's child all slots are at
-/// zero, and so is this.
-#[derive(Default)]
-struct Start {
-    bits: AtomicU64,
-    generation: AtomicU32,
-}
-
-impl Start {
-    fn set(&self, value: f64) {
-        self.bits.store(value.to_bits(), Ordering::Relaxed);
-        self.generation.store(fork_generation(), Ordering::Release);
-    }
-
-    fn get(&self) -> f64 {
-        match self.generation.load(Ordering::Acquire) == fork_generation() {
-            true => f64::from_bits(self.bits.load(Ordering::Relaxed)),
-            false => 0.0,
+            self.inc(change);
         }
     }
 }

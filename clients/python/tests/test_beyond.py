@@ -425,7 +425,7 @@ metrifold.install(registries=[one, two])
 late = Counter("c", "h", registry=two)
 late.inc(3)
 early.inc(4)
-assert late._value.get() == 3 + 4, "of one series"
+assert (early._value.get(), late._value.get()) == (6, 3), "each its own of one series"
 for registry, value in ((one, 1), (two, 5)):
     Gauge("g", "h", registry=registry).set(value)
 """
