@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import textwrap
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -129,3 +130,44 @@ def test_an_interpreter_that_ends_while_everything_counts_leaves_nothing_behind(
     assert load.answered == answered
     eventually(lambda: gunicorn.total() >= answered + 1)
     assert answered + 1 <= gunicorn.total() <= answered + 1 + 8
+
+
+def test_a_hook_that_marks_processes_dead_does_no_harm_to_a_master_without_files(start, tmp_path):
+    """Without PROMETHEUS_MULTIPROC_DIR prometheus_client's function fails, and gunicorn's master with it."""
+    hook = """
+        from prometheus_client import multiprocess
+        from prometheus_client.multiprocess import mark_process_dead
+        def child_exit(server, worker):
+            multiprocess.mark_process_dead(worker.pid)
+            mark_process_dead(worker.pid)
+            server.log.info("marked %s", worker.pid)
+    """
+    (tmp_path / "gunicorn.conf.py").write_text(textwrap.dedent(hook))
+    gunicorn = start("--config", str(tmp_path / "gunicorn.conf.py"))
+    gunicorn.serves()
+    [first, *_] = gunicorn.workers()
+    os.kill(first, signal.SIGKILL)
+    eventually(lambda: f"marked {first}" in gunicorn.log())
+    eventually(lambda: len(gunicorn.workers()) == 2)
+    gunicorn.serves()
+
+
+def test_threads_make_a_worker_of_several_threads_as_with_gunicorns_own_class(start, tmp_path):
+    """Two requests meet in one worker, which a worker of one thread would serve one after the other."""
+    application = """
+        import threading
+        from prometheus_client import Counter
+        REQUESTS = Counter("app_requests", "h")
+        both = threading.Barrier(2)
+        def app(environ, start_response):
+            if environ["PATH_INFO"] == "/both":
+                both.wait(20)
+            REQUESTS.inc()
+            start_response("200 OK", [])
+            return [b"met"]
+    """
+    (tmp_path / "application.py").write_text(textwrap.dedent(application))
+    gunicorn = start("--threads", "2", "--workers", "1")
+    gunicorn.serves()
+    with ThreadPoolExecutor(2) as threads:
+        assert list(threads.map(lambda path: get(gunicorn.port, path), ["/both", "/both"])) == ["met", "met"]

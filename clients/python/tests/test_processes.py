@@ -294,3 +294,75 @@ def test_a_forked_childs_segment_names_the_child(segments):
     """)
     assert os.path.dirname(output.strip()) == str(segments.directory)
     assert len(segments.read()) == 2
+
+
+def test_a_forks_child_never_waits_for_a_lock_of_labels_that_a_thread_of_its_parent_held(segments):
+    output = segments.run("""
+        import os, sys, threading, warnings
+        import metrifold
+        from prometheus_client import Counter, Enum
+        warnings.simplefilter("ignore")
+        early = Counter("early", "h", ["who"])
+        metrifold.install()
+        late, state = Counter("late", "h", ["who"]), Enum("state", "h", states=["a", "b"])
+        held, release = threading.Event(), threading.Event()
+        def hold():
+            with early._lock, late._lock, state._lock:
+                held.set()
+                release.wait()
+        thread = threading.Thread(target=hold); thread.start(); held.wait()
+        if os.fork() == 0:
+            early.labels("x").inc(); late.labels("x").inc(); state.state("b")
+            os._exit(0)
+        ended = os.wait()[1]
+        release.set(); thread.join()
+        print(ended)
+    """)
+    assert output == "0\n"
+    assert segments.values("counter", "late_total", who="x") == [1]
+
+
+def test_a_signals_handler_may_ask_for_the_labels_that_it_interrupted(segments):
+    segments.run("""
+        import signal
+        import metrifold
+        from prometheus_client import Counter
+        metrifold.install()
+        counter = Counter("c", "h", ["who"])
+        signal.signal(signal.SIGALRM, lambda *_: counter.labels("handler").inc())
+        with counter._lock:
+            signal.raise_signal(signal.SIGALRM)
+    """)
+    assert segments.values("counter", "c_total", who="handler") == [1]
+
+
+def test_a_collector_of_files_after_install_says_where_the_page_is(segments, tmp_path):
+    output = segments.run(
+        """
+        import logging, sys
+        logging.basicConfig(stream=sys.stdout, format="%(message)s")
+        import metrifold
+        from prometheus_client import CollectorRegistry, multiprocess
+        metrifold.install()
+        for _ in range(2):
+            multiprocess.MultiProcessCollector(CollectorRegistry())
+        """,
+        PROMETHEUS_MULTIPROC_DIR=str(tmp_path),
+    )
+    [line] = output.splitlines()
+    assert f"PROMETHEUS_MULTIPROC_DIR={tmp_path}" in line and "metrifold serve" in line
+
+
+def test_marking_a_process_dead_removes_files_where_there_are_some(segments, tmp_path):
+    (tmp_path / "gauge_liveall_1.db").touch()
+    (tmp_path / "gauge_liveall_2.db").touch()
+    segments.run(
+        """
+        import metrifold
+        from prometheus_client import multiprocess
+        metrifold.install()
+        multiprocess.mark_process_dead(1)
+        """,
+        PROMETHEUS_MULTIPROC_DIR=str(tmp_path),
+    )
+    assert [path.name for path in tmp_path.glob("*.db")] == ["gauge_liveall_2.db"]

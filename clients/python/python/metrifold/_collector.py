@@ -70,6 +70,9 @@ def mark_process_dead(pid: int | str, path: str | None = None) -> None:
     """
     if path is None:
         path = os.environ.get(_DIRECTORY, os.environ.get(_DEPRECATED))
+    if path is None and _native.status() is not None:
+        # After install() there are no files: what is left over of a hook for them does no harm.
+        return
     if path is None:
         raise ValueError(f"env {_DIRECTORY} is not set")
     _native.remove_live_files(path, str(pid))

@@ -155,6 +155,9 @@ def _watch_uwsgi() -> None:
 def _follow_fork() -> None:
     global _pid
     _pid = os.getpid()
+    from ._wrapped import reset_locks
+
+    reset_locks()
     _sampler.follow_fork()
     if problem := _native.follow_fork():
         _LOG.warning("metrifold cannot push from this process: %s", problem)

@@ -10,7 +10,7 @@ from typing import Any
 import prometheus_client
 from prometheus_client import metrics, values
 
-from ._wrapped import ATTRIBUTES, WITH_FACTS, WITH_VALUES, hook, state_facts
+from ._wrapped import ATTRIBUTES, WITH_FACTS, WITH_VALUES, hook, keep_lock, state_facts
 from ._native import Value
 from ._sampling import Sampler
 
@@ -24,6 +24,7 @@ def migrate(from_now: bool, sampler: Sampler) -> None:
     hook(sampler.has_function, sampler.forget)
     replaced = []
     for metric in _live_metrics():
+        keep_lock(metric)
         if isinstance(metric, WITH_FACTS):
             state_facts(metric)
             continue

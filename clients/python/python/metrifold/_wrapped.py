@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import functools
+import logging
+import os
+import threading
+import weakref
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from prometheus_client import metrics
+from prometheus_client import metrics, multiprocess
 
 from ._native import Value, set_unit
 
@@ -17,7 +21,12 @@ ATTRIBUTES = ("_value", "_count", "_sum", "_buckets")
 WITH_FACTS = (metrics.Info, metrics.Enum)
 _FACTS = "_metrifold_facts"
 
+_LOG = logging.getLogger("metrifold")
+_DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
+
 _is_hooked = False
+# Metrics whose lock a fork may copy while it is held.
+_locking: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
 def hook(has_function: Callable[[Any], None], forget: Callable[[Any], None]) -> None:
@@ -36,9 +45,50 @@ def hook(has_function: Callable[[Any], None], forget: Callable[[Any], None]) -> 
     # Not _metric_init: the states are not known yet there.
     _wrap(metrics.Enum, "__init__", _then(state_facts))
     _wrap(metrics.Gauge, "set_function", _then(has_function))
+    _wrap(metrics.MetricWrapperBase, "__init__", _then(keep_lock))
+    _wrap(multiprocess.MultiProcessCollector, "__init__", _then(_say_where_the_page_is))
+    # Also for who has imported the function by its name: hooks of gunicorn's call it without a directory.
+    multiprocess.mark_process_dead.__defaults__ = (_FilesDirectory(),)
     for name in ("remove", "remove_by_labels", "clear"):
         if hasattr(metrics.MetricWrapperBase, name):
             _wrap(metrics.MetricWrapperBase, name, _hiding(forget))
+
+
+def keep_lock(metric: Any) -> None:
+    """Gives a metric a lock that a handler of a signal may take while ``labels()`` has it, and that :func:`reset_locks` resets."""
+    # Not by its __dict__: who asks for that makes CPython look up the object's attributes more slowly ever after.
+    if hasattr(metric, "_lock") and metric not in _locking:
+        metric._lock = threading.RLock()
+        _locking.add(metric)
+
+
+def reset_locks() -> None:
+    """In a fork's child: a thread that the child does not have may have held them. What they guard is whole at any time."""
+    for metric in list(_locking):
+        metric._lock = threading.RLock()
+
+
+class _FilesDirectory:
+    """Where prometheus_client would keep files; without such a directory, a place without any."""
+
+    def __fspath__(self) -> str:
+        return os.environ.get(_DIRECTORY, os.environ.get(_DIRECTORY.lower(), os.devnull))
+
+
+def _say_where_the_page_is(collector: Any) -> None:
+    global _has_said_where
+    if not _has_said_where and collector._path == os.environ.get(_DIRECTORY):
+        _has_said_where = True
+        _LOG.warning(
+            "metrifold records in the place of prometheus_client's multiprocess mode, so there are no files in %s=%s, and a "
+            "MultiProcessCollector shows nothing: the merged page is /metrics of the local Metrifold (under gunicorn at "
+            "PROMETHEUS_METRICS_PORT, else where `metrifold serve` listens)",
+            _DIRECTORY,
+            collector._path,
+        )
+
+
+_has_said_where = False
 
 
 def state_facts(metric: Any) -> None:

@@ -30,10 +30,12 @@ class _Recipe:
     #: Where the worker without metrics may be, the best place first: module and class.
     bases: tuple[tuple[str, str], ...]
     instead: str
+    #: The class that takes its place where gunicorn is told to have several threads, as gunicorn replaces its own.
+    of_threads: str | None = None
 
 
 WORKER_CLASSES = {
-    "PrometheusWorker": _Recipe("sync", MeasuredWsgi, (("gunicorn.workers.sync", "SyncWorker"),), ""),
+    "PrometheusWorker": _Recipe("sync", MeasuredWsgi, (("gunicorn.workers.sync", "SyncWorker"),), "", "PrometheusThreadWorker"),
     "PrometheusThreadWorker": _Recipe("gthread", MeasuredWsgi, (("gunicorn.workers.gthread", "ThreadWorker"),), ""),
     "PrometheusGeventWorker": _Recipe(
         "gevent", MeasuredWsgi, (("gunicorn.workers.ggevent", "GeventWorker"),), "pip install gevent"
@@ -68,7 +70,22 @@ def load(name: str) -> type[Any]:
     recipe = WORKER_CLASSES[name]
     base = _base(name, recipe)
     text = f"gunicorn's {recipe.plain} worker, with metrics. Its mere use starts everything, see :mod:`metrifold.gunicorn`."
-    return type(name, (recipe.mixin, base), {"__doc__": text, "__module__": "metrifold.gunicorn"})
+    made = type(name, (recipe.mixin, base), {"__doc__": text, "__module__": "metrifold.gunicorn"})
+    if recipe.of_threads is not None:
+        made.__new__ = _new(made, recipe.of_threads)  # type: ignore[method-assign]
+    return made
+
+
+def _new(made: type[Any], of_threads: str) -> Any:
+    """Makes a worker of several threads if the configuration asks for threads. Classes built on this one stay what they are."""
+
+    def new(cls: type[Any], *arguments: Any) -> Any:
+        # As gunicorn makes workers: age, parent, sockets, application, timeout, configuration, log.
+        if cls is made and arguments[5].threads > 1:
+            return load(of_threads)(*arguments)
+        return object.__new__(cls)
+
+    return new
 
 
 def _base(name: str, recipe: _Recipe) -> type[Any]:
