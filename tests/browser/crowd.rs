@@ -127,7 +127,8 @@ fn descriptors(role: Role) -> DescriptorList {
     } else {
         "Jobs done.".into()
     };
-    descriptors.push(Descriptor::new(kind, "jobs", sample, Labels::default(), help));
+    // Past what a client would cut.
+    descriptors.push(Descriptor { help, ..Descriptor::new(kind, "jobs", sample, Labels::default(), "") });
     descriptors
 }
 

@@ -64,7 +64,8 @@ impl Value {
         let recorder = recording::recorder().ok_or_else(|| {
             PyRuntimeError::new_err("metrifold.install() must be called before values are made")
         })?;
-        let labels = pairs(labelnames, labelvalues)?;
+        // To Prometheus a label without a value is none.
+        let labels = Labels::new(pairs(labelnames, labelvalues)?.filter(|(_, value)| !value.is_empty()));
         let (metric_name, name, help) = (text(metric_name)?, text(name)?, text(help_text)?);
         let unit = UNIT.try_with(|unit| unit.borrow().clone()).unwrap_or_default();
         let descriptor = |kind| Descriptor { unit, ..Descriptor::new(kind, metric_name, name, labels, help) };
@@ -195,15 +196,18 @@ fn read_exemplar(exemplar: &Bound<'_, PyAny>) -> PyResult<Exemplar> {
     let timestamp = exemplar.getattr("timestamp")?;
     let float = |number: &Bound<'_, PyAny>| number.call_method0("__float__")?.extract::<f64>();
     Ok(Exemplar {
-        labels: pairs(&labels.call_method0("keys")?, &labels.call_method0("values")?)?,
+        labels: Labels::new(pairs(&labels.call_method0("keys")?, &labels.call_method0("values")?)?),
         value: float(&exemplar.getattr("value")?)?,
         timestamp: if timestamp.is_none() { 0.0 } else { float(&timestamp)? },
     })
 }
 
-fn pairs(names: &Bound<'_, PyAny>, values: &Bound<'_, PyAny>) -> PyResult<Labels> {
+fn pairs(
+    names: &Bound<'_, PyAny>,
+    values: &Bound<'_, PyAny>,
+) -> PyResult<impl Iterator<Item = (String, String)>> {
     let strings = |sequence: &Bound<'_, PyAny>| -> PyResult<Vec<String>> {
         sequence.try_iter()?.map(|item| text(&item?.str()?)).collect()
     };
-    Ok(Labels::new(strings(names)?.into_iter().zip(strings(values)?)))
+    Ok(strings(names)?.into_iter().zip(strings(values)?))
 }

@@ -366,3 +366,24 @@ def test_marking_a_process_dead_removes_files_where_there_are_some(segments, tmp
         PROMETHEUS_MULTIPROC_DIR=str(tmp_path),
     )
     assert [path.name for path in tmp_path.glob("*.db")] == ["gauge_liveall_2.db"]
+
+
+def test_a_help_text_of_any_length_costs_nobody_the_metric(segments, local_server):
+    segments.run("""
+        import metrifold
+        from prometheus_client import Counter
+        metrifold.install()
+        Counter("c", "long " * 2000).inc()
+        assert metrifold.status().refused_slots == 0
+    """)
+    local_server.eventually(lambda lines: lines.get("c_total") == 1)
+
+
+def test_a_dotted_name_is_shown_with_underscores_to_whoever_asks_for_nothing_else(segments, local_server):
+    segments.run("""
+        import metrifold
+        from prometheus_client import Counter
+        metrifold.install()
+        Counter("jobs.done", "h", ["the.way"]).labels("x").inc()
+    """)
+    local_server.eventually(lambda lines: lines.get('jobs_done_total{the_way="x"}') == 1)

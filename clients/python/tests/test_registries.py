@@ -95,3 +95,17 @@ def test_a_forks_child_of_several_registries_starts_from_zero_in_each(segments):
         assert (one._value.get(), other._value.get()) == (1, 10)
     """)
     assert segments.values("counter", "c_total") == [11, 1200]
+
+
+def test_a_label_without_a_value_and_no_label_are_one_series(segments):
+    segments.run("""
+        import metrifold
+        from prometheus_client import CollectorRegistry, Counter, generate_latest
+        metrifold.install()
+        one, other = CollectorRegistry(), CollectorRegistry()
+        labelled = Counter("c", "h", ["a", "b"], registry=one)
+        labelled.labels("", "x").inc(1)
+        Counter("c", "h", ["b"], registry=other).labels("x").inc(2)
+        assert b'c_total{a="",b="x"} 1.0' in generate_latest(one)
+    """)
+    assert segments.values("counter", "c_total", b="x") == [3]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use crate::{Kind, LabelNames, Labels, SlotRule};
+use crate::{Kind, LabelNames, Labels, SlotRule, limits};
 
 /// Names one slot, as one entry of prometheus_client's `.db` layout does: a histogram has one descriptor per bucket
 /// (sample `x_bucket`, label `le`, non-cumulative) and one for its sum; a counter one (sample `x_total`).
@@ -27,7 +27,8 @@ pub struct Descriptor {
 }
 
 impl Descriptor {
-    /// A descriptor of a series without unit that outlives its worker (`per_worker` false).
+    /// A descriptor of a series without unit that outlives its worker (`per_worker` false). Of a help text only what fits into
+    /// [`limits::HELP_BYTES_MAX`] is kept: a long one is no reason to do without the metric.
     pub fn new(
         kind: Kind,
         family: impl Into<String>,
@@ -40,7 +41,7 @@ impl Descriptor {
             family: family.into(),
             sample: sample.into(),
             labels,
-            help: help.into(),
+            help: cut(help.into()),
             per_worker: false,
             unit: String::new(),
         }
@@ -92,6 +93,16 @@ impl Descriptor {
         }
         DescriptorHash(xxh3_64_with_seed(&bytes, previous.0))
     }
+}
+
+/// The help that is kept of a text.
+fn cut(mut help: String) -> String {
+    let mut end = help.len().min(limits::HELP_BYTES_MAX);
+    while !help.is_char_boundary(end) {
+        end -= 1;
+    }
+    help.truncate(end);
+    help
 }
 
 /// The identity of a merged series.
@@ -213,6 +224,17 @@ mod tests {
 
     fn counter(name: &str) -> Descriptor {
         Descriptor::new(Kind::Counter, name, format!("{name}_total"), Labels::default(), "")
+    }
+
+    #[test]
+    fn a_long_help_is_cut_between_two_characters_and_the_metric_kept() {
+        let help =
+            |text: String| Descriptor::new(Kind::Counter, "c", "c_total", Labels::default(), text).help;
+        let fits = "x".repeat(limits::HELP_BYTES_MAX);
+        assert_eq!(help(fits.clone()), fits);
+        assert_eq!(help(format!("{fits}y")), fits);
+        let accents = "\u{e9}".repeat(limits::HELP_BYTES_MAX);
+        assert_eq!(help(format!("x{accents}")).len(), limits::HELP_BYTES_MAX - 1);
     }
 
     #[test]

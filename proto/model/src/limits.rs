@@ -6,7 +6,7 @@ pub const NAMESPACE_BYTES_MAX: usize = 128;
 pub const NAME_BYTES_MAX: usize = 1_024;
 /// Longest label value; keeps one bad path label from filling the store.
 pub const LABEL_VALUE_BYTES_MAX: usize = 8_192;
-/// Longest help text.
+/// Longest help text; of a longer one only the beginning is kept.
 pub const HELP_BYTES_MAX: usize = 8_192;
 /// Most labels of one series; Prometheus servers commonly refuse more than 30 to 60.
 pub const LABELS_MAX: usize = 64;
