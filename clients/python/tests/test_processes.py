@@ -368,6 +368,21 @@ def test_marking_a_process_dead_removes_files_where_there_are_some(segments, tmp
     assert [path.name for path in tmp_path.glob("*.db")] == ["gauge_liveall_2.db"]
 
 
+def test_a_process_that_becomes_another_program_is_two_sources_of_which_one_is_dead(segments, local_server):
+    """Pid and start time stay, and so does the process: only its memory is gone. Live gauges were added up twice."""
+    counting = "import metrifold; from prometheus_client import Counter, Gauge; metrifold.install(); Counter('c', 'h').inc(); "
+    gauge = "Gauge('g', 'h', multiprocess_mode='livesum').set(5); "
+    waiting = f"{counting}{gauge}print('ready', flush=True); input()"
+    program = f"{counting}{gauge}import os, sys; os.execv(sys.executable, [sys.executable, '-c', {waiting!r}])"
+    process = subprocess.Popen(
+        [sys.executable, "-c", program], env=segments.environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert process.stdout.readline() == b"ready\n"
+    local_server.eventually(lambda lines: lines.get("c_total") == 2)
+    local_server.eventually(lambda lines: lines.get("g") == 5)
+    process.communicate(b"\n")
+
+
 def test_a_help_text_of_any_length_costs_nobody_the_metric(segments, local_server):
     segments.run("""
         import metrifold

@@ -50,6 +50,15 @@ impl ProcessIdentity {
     }
 }
 
+impl ProcessIdentity {
+    /// Whether the running process has a file of this name mapped, or may have: who cannot look does not know. By its name,
+    /// which no other file has, because a mapping may show another inode than the file.
+    pub(crate) fn may_map(&self, name: &str) -> bool {
+        let maps = std::fs::read(format!("/proc/{}/maps", self.pid));
+        maps.map_or(true, |maps| maps.windows(name.len()).any(|part| part == name.as_bytes()))
+    }
+}
+
 struct Stat {
     is_dead: bool,
     start_ticks: u64,

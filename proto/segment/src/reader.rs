@@ -10,6 +10,7 @@ use std::sync::atomic::Ordering;
 use metrifold_model::{Descriptor, DescriptorList, Kind, Values};
 
 use crate::annotate::annotate;
+use crate::directory::segment_name;
 use crate::fork;
 use crate::geometry::{
     EXEMPLAR_AREA, EXEMPLARS_MAX, Geometry, JOURNAL_AREA, JOURNAL_ENTRY_BYTES, PAGE_BYTES, SLOTS_MAX,
@@ -337,7 +338,9 @@ pub(crate) fn liveness(header: &SegmentHeader, file: &File) -> std::io::Result<L
     }
     let is_alive = fork::is_own(fork::identity(&file.metadata()?))
         || is_locked_by_another(file)?
-        || header.process.is_running();
+        // Its application may have closed the descriptor, and the lock with it. But another program that the process has become
+        // since has nothing of it.
+        || header.process.is_running() && header.process.may_map(&segment_name(header.incarnation));
     Ok(if is_alive { Liveness::Alive } else { Liveness::LockGone })
 }
 
