@@ -6,6 +6,7 @@ use std::time::Duration;
 use metrifold_channel::{ChannelError, Token};
 #[cfg(feature = "remote")]
 use metrifold_model::Worker;
+pub use metrifold_model::limits::{PUSH_INTERVAL_MAX, PUSH_INTERVAL_MIN};
 use metrifold_model::{Labels, Namespace, NamespaceError, limits};
 use metrifold_push::{Target, TargetError};
 #[cfg(feature = "redis")]
@@ -15,11 +16,6 @@ use metrifold_redis::{RedisAddress, RedisError};
 pub const PUSH_INTERVAL: Duration = Duration::from_secs(1);
 /// Default of `METRIFOLD_EXIT_TIMEOUT`.
 pub const EXIT_TIMEOUT: Duration = Duration::from_secs(2);
-/// Shortest time between pushes: a shorter one would only load the target.
-pub const PUSH_INTERVAL_MIN: Duration = Duration::from_millis(10);
-/// Longest time between pushes: a source that is silent for longer is taken for dead over and over.
-pub const PUSH_INTERVAL_MAX: Duration = Duration::from_secs(300);
-
 /// What a pusher needs to know.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {

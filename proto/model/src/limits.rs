@@ -1,5 +1,7 @@
 //! Every bound on what comes from outside, with its reason. A refusal names the constant's lower-case name.
 
+use std::time::Duration;
+
 /// Longest namespace, so that keys stay short.
 pub const NAMESPACE_BYTES_MAX: usize = 128;
 /// Longest family, sample or label name. Prometheus itself has no bound; longer names are always a mistake.
@@ -31,3 +33,7 @@ pub const UNIT_BYTES_MAX: usize = 64;
 pub const EXEMPLARS_PER_SOURCE_MAX: usize = 1_024;
 /// Most characters of an exemplar's label names and values together (OpenMetrics 1.0: 128 code points).
 pub const EXEMPLAR_CHARACTERS_MAX: usize = 128;
+/// Shortest time between pushes: a shorter one would only load the target.
+pub const PUSH_INTERVAL_MIN: Duration = Duration::from_millis(10);
+/// Longest time between pushes: a source that is silent for longer is taken for dead over and over.
+pub const PUSH_INTERVAL_MAX: Duration = Duration::from_secs(300);

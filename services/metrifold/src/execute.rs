@@ -110,6 +110,12 @@ fn serve(role: Role, arguments: &ServerArguments) -> Result<ExitCode, String> {
     let traces = TraceSettings::read(&inputs.environment.iter().cloned().collect()).map_err(text)?;
     in_runtime(observed(settings.log.clone(), traces, async |logs| {
         loaded.notices.iter().for_each(|notice| tracing::warn!("{notice}"));
+        if !loaded.service_links.is_empty() {
+            tracing::debug!(
+                variables = loaded.service_links.join(" "),
+                "service links of Kubernetes are ignored"
+            );
+        }
         let has_log_file = settings.log.file.is_some();
         let reload = ReloadInputs { inputs, loaded, logs };
         server::run(role, settings, reload).await.map_err(text).inspect_err(|error| {

@@ -357,3 +357,42 @@ fn what_is_shown_says_where_it_came_from() {
     );
     assert!(shown.contains("http.listen = 127.0.0.1:9091  # default"), "{shown}");
 }
+
+#[test]
+fn service_links_of_kubernetes_are_known_and_ignored() {
+    let links = [
+        ("METRIFOLD_SERVICE_HOST", "10.0.0.7"),
+        ("METRIFOLD_SERVICE_PORT", "9091"),
+        ("METRIFOLD_SERVICE_PORT_HTTP", "9091"),
+        ("METRIFOLD_PORT", "tcp://10.0.0.7:9091"),
+        ("METRIFOLD_PORT_9091_TCP", "tcp://10.0.0.7:9091"),
+        ("METRIFOLD_PORT_9091_TCP_PROTO", "tcp"),
+        ("METRIFOLD_PORT_9091_TCP_PORT", "9091"),
+        ("METRIFOLD_PORT_9091_TCP_ADDR", "10.0.0.7"),
+        ("METRIFOLD_COLLECTOR_SERVICE_HOST", "10.0.0.8"),
+        ("METRIFOLD_COLLECTOR_PORT_9091_UDP_ADDR", "10.0.0.8"),
+    ];
+    assert_eq!(loaded(&links).service_links.len(), links.len());
+    for mistake in
+        ["METRIFOLD_HTTP__PORT", "METRIFOLD_PORT_9091", "METRIFOLD_PORT_X_TCP", "METRIFOLD_SERVICE"]
+    {
+        let ConfigErrors(problems) = refused(&environment(&[(mistake, "9091")]));
+        assert!(matches!(&problems[..], [ConfigProblem::Unknown { .. }]), "{mistake}: {problems:?}");
+    }
+}
+
+#[test]
+fn servers_take_the_settings_of_workers_by_the_same_grammar() {
+    let refused = |name, value| refused(&environment(&[(name, value)])).to_string();
+    let text = refused("METRIFOLD_TARGET", "locl:/x");
+    assert!(
+        text.contains("METRIFOLD_TARGET") && text.contains("locl:/x") && text.contains("local:DIR"),
+        "{text}"
+    );
+    let text = refused("METRIFOLD_PUSH_INTERVAL", "400s");
+    assert!(text.contains("METRIFOLD_PUSH_INTERVAL") && text.contains("between 10ms and 300s"), "{text}");
+    // Where workers push to is no business of a server beside them.
+    for target in ["http://collector:9091", "redis://cache:6379", "unix:/run/m.sock", "local:", "local:/x"] {
+        loaded(&[("METRIFOLD_TARGET", target)]);
+    }
+}

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use metrifold_push::{Target, TargetError};
 use metrifold_redis::RedisAddress;
 
 use super::{ConfigProblem, Layer, keys, suggest::nearest};
@@ -20,6 +21,8 @@ pub(super) struct Environment {
     pub(super) layer: Layer,
     pub(super) problems: Vec<ConfigProblem>,
     pub(super) notices: Vec<String>,
+    /// Variables that Kubernetes sets for a Service whose name begins with ours.
+    pub(super) service_links: Vec<String>,
 }
 
 /// Reads all variables. Those of the guide come first, so that our own names win over them.
@@ -97,9 +100,17 @@ impl Environment {
     }
 
     fn read_target(&mut self, given: &BTreeMap<&str, &str>) {
-        let target = given.get("METRIFOLD_TARGET").and_then(|target| target.strip_prefix("local:"));
-        if let Some(directory) = target {
-            self.set("agent.segment_dir", directory, "METRIFOLD_TARGET");
+        let Some(target) = given.get("METRIFOLD_TARGET") else { return };
+        match target.parse() {
+            Ok(Target::Local(Some(directory))) => {
+                self.set("agent.segment_dir", directory.to_string_lossy(), "METRIFOLD_TARGET");
+            }
+            // Where workers push to does not concern who serves segments.
+            Ok(_) => {}
+            // But a mistake would leave both in different places.
+            Err(error) => {
+                self.refuse("agent.segment_dir", "METRIFOLD_TARGET", TargetError::to_string(&error))
+            }
         }
     }
 
@@ -133,6 +144,10 @@ impl Environment {
             if is_named || CLIENT_VARIABLES.contains(name) || STARTER_VARIABLES.contains(name) {
                 continue;
             }
+            if is_service_link(name) {
+                self.service_links.push((*name).to_owned());
+                continue;
+            }
             match rest.split_once("__") {
                 Some((section, key)) => self.set(
                     format!("{}.{}", section.to_lowercase(), key.to_lowercase()),
@@ -160,6 +175,25 @@ impl Environment {
 /// Settings, and the variables that stand for them besides their own.
 fn named() -> impl Iterator<Item = (&'static str, &'static str)> {
     keys::ALL.iter().flat_map(|key| key.variables.iter().map(|variable| (key.name, *variable)))
+}
+
+/// Whether Kubernetes sets a variable of this name in every container of a namespace that has a Service such as `metrifold`:
+/// `METRIFOLD_SERVICE_HOST`, `METRIFOLD_SERVICE_PORT_HTTP`, `METRIFOLD_PORT`, `METRIFOLD_PORT_9091_TCP_ADDR`.
+fn is_service_link(name: &str) -> bool {
+    let is_port = |text: &str| {
+        let mut parts = text.split('_');
+        let number = parts.next().is_some_and(|part| part.parse::<u16>().is_ok());
+        let protocol = parts.next().is_some_and(|part| ["TCP", "UDP", "SCTP"].contains(&part));
+        let field = parts.next().is_none_or(|part| ["PROTO", "PORT", "ADDR"].contains(&part));
+        number && protocol && field && parts.next().is_none()
+    };
+    // Two underscores part a section from its setting.
+    let ends_alike = name.ends_with("_SERVICE_HOST")
+        || name.ends_with("_SERVICE_PORT")
+        || name.contains("_SERVICE_PORT_")
+        || name.ends_with("_PORT")
+        || name.match_indices("_PORT_").any(|(at, found)| is_port(&name[at + found.len()..]));
+    ends_alike && !name.contains("__")
 }
 
 /// The variable of a setting.

@@ -248,10 +248,10 @@ pub(crate) const ALL: &[Key] = &[
     Key {
         name: "agent.push_interval",
         form: "SPAN",
-        help: "Time between two pushes of one source.",
+        help: "Time between two pushes of one source, `10ms` to `300s`.",
         flag: None,
         variables: &["METRIFOLD_PUSH_INTERVAL"],
-        set: |to, text| span(text).map(|value| to.agent.push_interval = value),
+        set: |to, text| push_interval(text).map(|value| to.agent.push_interval = value),
         show: |of| shown(of.agent.push_interval),
     },
     Key {
@@ -531,6 +531,15 @@ fn span(text: &str) -> Result<Duration, String> {
     match span_or_zero(text)? {
         Duration::ZERO => Err("must be longer than zero".into()),
         span => Ok(span),
+    }
+}
+
+/// As clients take it, so that one environment serves both.
+fn push_interval(text: &str) -> Result<Duration, String> {
+    let (shortest, longest) = (limits::PUSH_INTERVAL_MIN, limits::PUSH_INTERVAL_MAX);
+    match span(text)? {
+        span if (shortest..=longest).contains(&span) => Ok(span),
+        _ => Err(format!("{text:?} does not lie between {shortest:?} and {longest:?}")),
     }
 }
 

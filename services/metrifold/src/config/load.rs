@@ -28,6 +28,8 @@ pub struct Loaded {
     pub settings: Settings,
     /// Variables that were seen and do nothing, with the reason: to be logged as warnings.
     pub notices: Vec<String>,
+    /// Variables that Kubernetes sets for a Service, which are ignored.
+    pub service_links: Vec<String>,
     origins: BTreeMap<String, String>,
     /// By key, a digest of what was given: also secrets that change are seen, and none is kept.
     given: BTreeMap<String, u64>,
@@ -84,7 +86,13 @@ pub fn load(inputs: &Inputs) -> Result<Loaded, ConfigErrors> {
     let digest = |(key, value): (String, Value)| (key, xxh3_64(value.to_string().as_bytes()));
     let given = given.into_iter().map(digest).collect();
     match problems.is_empty() {
-        true => Ok(Loaded { settings, notices: environment.notices, origins, given }),
+        true => Ok(Loaded {
+            settings,
+            notices: environment.notices,
+            service_links: environment.service_links,
+            origins,
+            given,
+        }),
         false => Err(ConfigErrors(problems)),
     }
 }
