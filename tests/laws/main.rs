@@ -84,6 +84,19 @@ fn libraries_stay_behind_the_crates_that_are_there_for_them() -> Result<()> {
     Ok(())
 }
 
+/// A tokio with signals shares a descriptor between its runtimes, and the Python package's thread has descriptors of its own.
+#[test]
+fn the_tokio_of_the_python_package_has_no_signals() -> Result<()> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let arguments = "tree --offline -p metrifold-python -e normal --prefix none --format {p}:{f}".split(' ');
+    let output = Command::new(cargo).args(arguments).current_dir(repository()).output()?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let tree = String::from_utf8(output.stdout)?;
+    let tokio = tree.lines().find(|line| line.starts_with("tokio v"));
+    ensure!(tokio.is_some_and(|line| !line.contains("signal")), "found {tokio:?}");
+    Ok(())
+}
+
 /// What a program that only records into segments must not have to build.
 #[test]
 fn a_client_of_local_targets_links_neither_tonic_nor_fred_nor_rustls() -> Result<()> {
