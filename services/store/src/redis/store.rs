@@ -236,7 +236,8 @@ impl Store for RedisStore {
     }
 
     async fn check(&self) -> Result<(), StoreError> {
-        let namespace = self.used.iter().next().map(|name| name.clone());
+        // Those who only read ask the same shards.
+        let namespace = self.used.iter().next().or_else(|| self.asked.iter().next()).map(|name| name.clone());
         let Some(namespace) = namespace else {
             return self
                 .connection
