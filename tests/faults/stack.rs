@@ -3,7 +3,7 @@
 use std::{
     path::{Path, PathBuf},
     process::Command,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, ensure};
@@ -325,8 +325,9 @@ impl Stack {
     /// is longer than this.
     pub(crate) fn demand_view(&self, absence: Absence) -> Result<()> {
         let watch = self.watch.as_ref().context("the watch runs from the start")?;
+        let now = Instant::now();
         eventually("the view is watched again", AMPLE, || {
-            ensure!(!watch.is_failing(), "no view of an exporter");
+            ensure!(watch.has_seen_all_since(now), "no view of an exporter");
             Ok(())
         })?;
         let gap = watch.gap();

@@ -6,8 +6,12 @@ use anyhow::{Context, Result, ensure};
 use metrifold_client::{Pusher, Token};
 use metrifold_tests::{Scrape, Server, get, skip};
 use prometheus::{IntCounter, Registry};
+use rcgen::SanType;
 
-use crate::site::Site;
+use crate::{
+    certificates::loopback,
+    site::{Site, TLS},
+};
 
 /// An address of this host that is not loopback: whoever comes by it might come from anywhere.
 fn address() -> Option<String> {
@@ -70,6 +74,35 @@ fn pushes_from_elsewhere_need_credentials_or_a_word_that_they_do_not() -> Result
     let guarded = serve(&site, "guarded", &[], &[("METRIFOLD_WEB__CONFIG_FILE", &web)])?;
     push(&format!("http://{host}:{}", guarded.port()?), Some("secret-of-the-workers-0123456789"))
         .map_err(anyhow::Error::msg)
+}
+
+/// A certificate says who somebody is only if an authority that is known must have signed it.
+#[test]
+fn of_client_certificates_only_those_that_are_verified_let_pushes_in_from_elsewhere() -> Result<()> {
+    let Some(host) = address() else {
+        skip("this host has no address but loopback");
+        return Ok(());
+    };
+    let site = Site::new()?;
+    site.authority.sign("server", vec![loopback(), SanType::IpAddress(host.parse()?)])?;
+    site.authority.sign("client", Vec::new())?;
+    site.stranger.sign("foreign", Vec::new())?;
+    for (auth, ca, name, is_let_in) in [
+        ("RequireAnyClientCert", "", "foreign", false),
+        ("RequireAndVerifyClientCert", "  client_ca_file: ca.pem\n", "client", true),
+    ] {
+        site.configure(&format!("{TLS}{ca}  client_auth_type: {auth}\n"))?;
+        let web = site.file("web.yml");
+        let server = serve(&site, auth, &[], &[("METRIFOLD_WEB__CONFIG_FILE", &web)])?;
+        let [ca, cert, key] =
+            ["ca.pem", &format!("{name}.pem"), &format!("{name}.key")].map(|file| site.file(file));
+        let target = format!("https://{host}:{}?ca={ca}&cert={cert}&key={key}", server.port()?);
+        let pushed = push(&target, None);
+        ensure!(pushed.is_ok() == is_let_in, "{auth}: {pushed:?}");
+        let reason = pushed.err().unwrap_or_default();
+        ensure!(is_let_in || reason.contains("ingest.allow_anonymous"), "{auth}: {reason}");
+    }
+    Ok(())
 }
 
 /// A gunicorn's local server is bound to all addresses as its guide says, and is its workers' alone: they count in memory.

@@ -46,6 +46,8 @@ pub struct Gap {
 struct Address {
     /// When a scrape succeeded last, or the first one began.
     last: Instant,
+    /// When the last one that succeeded began.
+    last_began: Option<Instant>,
     /// Whether there was another one since.
     is_failing: bool,
     /// Since the last that succeeded.
@@ -64,6 +66,7 @@ struct Seen {
 
 /// Scrapes one or several addresses in turn, five times a second, until [`Watch::finish`].
 pub struct Watch {
+    pages: usize,
     stop: Arc<AtomicBool>,
     seen: Arc<Mutex<Seen>>,
     thread: Option<JoinHandle<()>>,
@@ -90,7 +93,7 @@ impl Watch {
                 }
             }
         });
-        Watch { stop, seen, thread: Some(thread) }
+        Watch { pages: pages.len(), stop, seen, thread: Some(thread) }
     }
 
     /// What there was since the watch began or this was last asked, times that are not over yet included.
@@ -98,9 +101,12 @@ impl Watch {
         lock(&self.seen).take_gap()
     }
 
-    /// Whether the last scrape of any address did not succeed.
-    pub fn is_failing(&self) -> bool {
-        lock(&self.seen).addresses.values().any(|address| address.is_failing)
+    /// Whether every address has been scraped from beginning to end since then: what was under way before, and failed, has
+    /// been counted.
+    pub fn has_seen_all_since(&self, moment: Instant) -> bool {
+        let seen = lock(&self.seen);
+        let is_new = |address: &Address| address.last_began.is_some_and(|began| began >= moment);
+        seen.addresses.len() == self.pages && seen.addresses.values().all(is_new)
     }
 
     /// Ends the watch, once `samples_min` scrapes have succeeded; an error names everything that was wrong.
@@ -143,13 +149,18 @@ impl Address {
 
 impl Seen {
     fn take(&mut self, page: &Page, began: Instant, scrape: Result<Scrape>) {
-        let first = Address { last: began, is_failing: false, pressure: Pressure::start() };
+        let first = Address { last: began, last_began: None, is_failing: false, pressure: Pressure::start() };
         let address = self.addresses.entry(page.url().to_owned()).or_insert(first);
         address.is_failing |= scrape.is_err();
         self.gap.longest = self.gap.longest.max(address.gap());
         match scrape {
             Ok(scrape) => {
-                *address = Address { last: Instant::now(), is_failing: false, pressure: Pressure::start() };
+                *address = Address {
+                    last: Instant::now(),
+                    last_began: Some(began),
+                    is_failing: false,
+                    pressure: Pressure::start(),
+                };
                 self.samples += 1;
                 self.compare(page.url(), &scrape);
             }

@@ -140,7 +140,7 @@ pub enum Refusal {
     #[error("a time is NaN, infinite, below 0 or after the year 9999")]
     Time,
     /// The number of the push is beyond what any pusher comes to.
-    #[error("the push has the number 0 or one above {} (limit seq_max)", limits::SEQ_MAX)]
+    #[error("the push has the number 0 or one above {}", limits::SEQ_MAX)]
     Seq,
     /// Exemplars or removals of slots that there are not, or too many of them.
     #[error(

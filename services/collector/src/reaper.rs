@@ -154,11 +154,7 @@ impl Memory {
             return Ok(());
         }
         self.tell(namespace, shard, &snapshot);
-        if let Some(reason) = snapshot.unreadable_archive() {
-            // Nor must an archive that only looks empty.
-            return Err(StoreError::Corrupt(format!("{}: {reason}", Part::Archive)));
-        }
-        self.last = Some(snapshot.clone());
+        self.remember(&snapshot)?;
         for _ in 0..COMMITS_PER_PASS_MAX {
             let Some(commit) = reap(&snapshot, &settings.policy) else { break };
             if store.commit(namespace, shard, &commit).await? == CommitOutcome::Committed {
@@ -172,7 +168,7 @@ impl Memory {
                 // Lost in between: the next pass brings it back.
                 return Ok(());
             }
-            self.last = Some(snapshot.clone());
+            self.remember(&snapshot)?;
         }
         self.tell_of_room(namespace, shard, &snapshot, &settings.policy);
         let now = clock::now();
@@ -181,6 +177,15 @@ impl Memory {
         {
             self.age = Some((age, now));
         }
+        Ok(())
+    }
+
+    /// Keeps a shard in mind as what it is restored from; one whose archive cannot be read only looks empty, and replaces nothing.
+    fn remember(&mut self, snapshot: &Arc<ShardSnapshot>) -> Result<(), StoreError> {
+        if let Some(reason) = snapshot.unreadable_archive() {
+            return Err(StoreError::Corrupt(format!("{}: {reason}", Part::Archive)));
+        }
+        self.last = Some(snapshot.clone());
         Ok(())
     }
 

@@ -96,7 +96,7 @@ impl Gate {
     /// Whether processes of other hosts may push.
     pub async fn takes_pushes_from_elsewhere(&self) -> bool {
         let rules = self.rules().await;
-        self.allows_anonymous() || !rules.is_open() || rules.asks_for_certificates()
+        self.allows_anonymous() || !rules.is_open() || rules.verifies_certificates()
     }
 
     pub(crate) fn allows_anonymous(&self) -> bool {

@@ -77,7 +77,7 @@ async fn admit(gate: &Gate, rules: &Web, request: Request, origin: Origin) -> Re
 
 async fn permit(gate: &Gate, rules: &Web, headers: &HeaderMap, origin: Origin) -> Result<Permit, Refusal> {
     if rules.is_open() {
-        let is_known = origin.is_this_host() || rules.asks_for_certificates() || gate.allows_anonymous();
+        let is_known = origin.is_this_host() || rules.verifies_certificates() || gate.allows_anonymous();
         return Ok(if is_known { Permit::full() } else { Permit::anonymous() });
     }
     match Shown::of(headers).ok_or(Refusal::NoCredentials)? {

@@ -3,12 +3,11 @@
 use std::{collections::BTreeMap, fmt};
 
 use metrifold_model::Kind;
-use metrifold_session::Part;
 
 /// Samples that sources sent and that are not in the view.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Conflict {
-    /// The family.
+    /// The family; of [`ConflictReason::Unreadable`] the part of the store.
     pub family: String,
     /// Why.
     pub reason: ConflictReason,
@@ -48,8 +47,8 @@ pub enum ConflictReason {
     NotFinite(String),
     /// An exemplar whose labels or time no format can carry; the sample itself is shown.
     Exemplar(String),
-    /// Something in the store that cannot be read is left out, and why it cannot.
-    Unreadable(Part, String),
+    /// What stands in the family's place, a part of the store, cannot be read, and why.
+    Unreadable(String),
     /// Live workers of several hosts have this pid, so that their series cannot be told apart; counted are such series.
     SharedPid(String),
 }
@@ -57,7 +56,7 @@ pub enum ConflictReason {
 impl fmt::Display for Conflict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let ConflictReason::Unreadable(..) = self.reason {
-            return write!(f, "{}", self.reason);
+            return write!(f, "{}: {}", self.family, self.reason);
         }
         write!(f, "family {:?}: {} ({} samples)", self.family, self.reason, self.samples)
     }
@@ -95,8 +94,8 @@ impl fmt::Display for ConflictReason {
                  no time (limit exemplar_characters_max)",
                 metrifold_model::limits::EXEMPLAR_CHARACTERS_MAX
             ),
-            ConflictReason::Unreadable(part, reason) => {
-                write!(f, "{part} is left out, since it cannot be read: {reason}")
+            ConflictReason::Unreadable(reason) => {
+                write!(f, "it is left out, since it cannot be read: {reason}")
             }
             ConflictReason::SharedPid(pid) => write!(
                 f,

@@ -77,7 +77,7 @@ impl<'a, 't> Gather<'a, 't> {
     /// Merges one shard, the one at `place` among the shards.
     pub(crate) fn shard(&mut self, place: usize, shard: &'a ShardSnapshot) {
         for (part, reason) in &shard.unreadable {
-            self.conflicts.count("", ConflictReason::Unreadable(*part, reason.to_string()), 1);
+            self.conflicts.count(&part.to_string(), ConflictReason::Unreadable(reason.to_string()), 1);
         }
         self.archive(place, shard);
         for (incarnation, record) in &shard.records {

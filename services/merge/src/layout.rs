@@ -53,7 +53,7 @@ pub(crate) struct Shown {
 /// any. What the dead had under another kind (before a deployment, mostly) is kept and not shown.
 ///
 /// Kinds that outlive their workers come first. Once such a kind has a value it always has, in a record, a tombstone or
-/// the archive, so that no death and no fold changes what is shown; "who came first" would, because a record's beginning
+/// the archive, so that no fold and no trim changes what is shown; "who came first" would, because a record's beginning
 /// is forgotten when it is folded.
 pub(crate) fn rank(kind: Kind) -> (bool, u8) {
     let vanishes = kind.is_live() || kind == Kind::Gauge(GaugeMode::All);

@@ -53,7 +53,7 @@ fn refusal_name(refusal: &Refusal) -> &'static str {
         Refusal::Negative => "negative",
         Refusal::Name => "name",
         Refusal::Time => "time",
-        Refusal::Seq => "seq_max",
+        Refusal::Seq => "seq",
         Refusal::Annotations => "annotations",
         Refusal::TooLarge => "push_bytes_max",
     }

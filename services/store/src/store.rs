@@ -50,7 +50,8 @@ impl StoreError {
 ///
 /// - **Atomic steps.** [`push`](Store::push), [`commit`](Store::commit) and [`restore`](Store::restore) each happen
 ///   wholly or not at all, one after another per shard, for any number of callers in any number of processes. `push`
-///   decides exactly as [`metrifold_session::accept`].
+///   decides exactly as [`metrifold_session::accept`]; but one that does not know what a source's slots may hold may ask
+///   for all descriptors ([`Answer::NeedDescriptors`]) where `accept` would not.
 /// - **Consistent reads.** [`snapshot`](Store::snapshot) shows a shard between two commits, never within one, and
 ///   begins after it was called: whatever was answered before is in it.
 /// - **Unknown is unknown.** [`StoreError::Unavailable`] says nothing about whether the step happened. Repeating is

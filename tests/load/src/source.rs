@@ -61,8 +61,14 @@ impl LoadSource {
         }
     }
 
+    /// Pushes through a store, which may see this source for the first time.
     pub(crate) async fn push(&mut self, store: &RedisStore, namespace: &Namespace) -> Result<()> {
-        let answer = store.push(namespace, &self.next()).await?;
+        let mut push = self.next();
+        let mut answer = store.push(namespace, &push).await?;
+        if answer == Answer::NeedDescriptors {
+            push.descriptors = DescriptorPart::after(&self.descriptors, 0);
+            answer = store.push(namespace, &push).await?;
+        }
         ensure!(matches!(answer, Answer::Ok { .. }), "{answer:?}");
         Ok(())
     }

@@ -33,8 +33,8 @@ pub(super) struct FileMemory {
     /// What was read last.
     pub(super) descriptors: DescriptorList,
     pub(super) values: Values,
-    /// Entries of the file that no store takes.
-    pub(super) left_out: usize,
+    /// It was said that the file has entries which no store takes.
+    pub(super) has_told_left_out: bool,
 }
 
 impl FileMemory {
@@ -70,8 +70,10 @@ impl Memory for FileMemory {
             let (descriptors, values) = reader.refresh()?;
             self.descriptors = descriptors.clone();
             self.values = values;
-            let count = reader.left_out().map_or(0, |left_out| left_out.count);
-            if let Some(LeftOut { sample, reason, .. }) = reader.left_out().filter(|_| self.left_out == 0) {
+            if let Some(LeftOut { sample, reason, .. }) =
+                reader.left_out().filter(|_| !self.has_told_left_out)
+            {
+                self.has_told_left_out = true;
                 tracing::warn!(
                     file = self.name,
                     sample,
@@ -79,7 +81,6 @@ impl Memory for FileMemory {
                     "entries of a file are left out, of which this is the first"
                 );
             }
-            self.left_out = count;
         }
         Ok((&self.descriptors, self.values.clone()))
     }

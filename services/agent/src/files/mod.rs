@@ -211,7 +211,7 @@ impl Files {
             targets: targets.transports.iter().map(|transport| transport::id(transport.as_ref())).collect(),
             descriptors: DescriptorList::default(),
             values: Values::default(),
-            left_out: 0,
+            has_told_left_out: false,
         }
     }
 

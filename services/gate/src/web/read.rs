@@ -108,10 +108,10 @@ impl Web {
         self.users.is_empty() && self.tokens.is_empty()
     }
 
-    /// Whether everybody who comes in over TLS has shown a certificate.
-    pub(crate) fn asks_for_certificates(&self) -> bool {
-        let demand = [ClientAuth::RequireAnyClientCert, ClientAuth::RequireAndVerifyClientCert];
-        self.tls.as_ref().is_some_and(|tls| demand.contains(&tls.client_auth))
+    /// Whether everybody who comes in over TLS has shown a certificate that a known authority has signed. One that anybody may have
+    /// signed says nothing of who shows it.
+    pub(crate) fn verifies_certificates(&self) -> bool {
+        self.tls.as_ref().is_some_and(|tls| tls.client_auth == ClientAuth::RequireAndVerifyClientCert)
     }
 
     /// In one line, without secrets.
